@@ -1,0 +1,101 @@
+"""What each code point is to a tokeniser: its class and its case-folding, from Python's own database.
+
+Classes follow Unicode's general categories, with three deviations that word splitting needs:
+
+- Letters of scripts that are written without spaces have a class of their own: each is a word.
+- Format characters (soft hyphen, joiners, byte-order mark, direction marks) and variation selectors are
+  ignored, as in UAX #29 rule WB4, but for the zero-width space, which separates.
+- The underscore joins words, as in Python's ``\\w``.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+CODE_POINTS = 0x110000
+
+OTHER, SPACE, LETTER, NUMBER, MARK, UNSPACED, IGNORED, UNDERSCORE = range(8)
+
+#: Chinese and Japanese (with Bopomofo), and the scripts of South-East Asia whose line breaking needs a
+#: dictionary (class SA of UAX #14): Thai, Lao, Burmese, Khmer, Tai Le, New Tai Lue, Tai Tham, Tai Viet, Ahom.
+UNSPACED_RANGES = (
+    (0x0E00, 0x0EFF),
+    (0x1000, 0x109F),
+    (0x1780, 0x17FF),
+    (0x1950, 0x19DF),
+    (0x1A20, 0x1AAF),
+    (0x2E80, 0x2FDF),
+    (0x3005, 0x3007),
+    (0x3021, 0x3029),
+    (0x3031, 0x312F),
+    (0x31A0, 0x31FF),
+    (0x3400, 0x4DBF),
+    (0x4E00, 0x9FFF),
+    (0xA9E0, 0xA9FF),
+    (0xAA60, 0xAADF),
+    (0xF900, 0xFAFF),
+    (0xFF66, 0xFF9F),
+    (0x11700, 0x1174F),
+    (0x1AFF0, 0x1B16F),
+    (0x20000, 0x323AF),
+)
+
+#: Where assigned characters are; elsewhere every class is OTHER.
+_ASSIGNED = ((0, 0x32400), (0xE0000, 0xE0200))
+_BY_CATEGORY = {"L": LETTER, "N": NUMBER, "M": MARK, "Z": SPACE}
+_ZERO_WIDTH_SPACE = 0x200B
+
+
+class UnicodeTables(NamedTuple):
+    """Tables indexed by code point.
+
+    Attributes:
+        classes: uint8 (0x110000,): one of the classes above.
+        folds: uint32 (0x110000,): full case-folding (``str.casefold``). The low 21 bits are the first
+            code point; the rest, when not 0, is 1 + a row of ``expansions``.
+        expansions: uint32 (m, 2): second and third code point of a folding that grows; 0 for none.
+    """
+
+    classes: npt.NDArray[np.uint8]
+    folds: npt.NDArray[np.uint32]
+    expansions: npt.NDArray[np.uint32]
+
+
+@cache
+def unicode_tables() -> UnicodeTables:
+    """Build the tables, once a process (about 0.1 s)."""
+    classes = np.full(CODE_POINTS, OTHER, np.uint8)
+    folds = np.arange(CODE_POINTS, dtype=np.uint32)
+    expansions: list[tuple[int, int]] = []
+    for low, high in _ASSIGNED:
+        for point in range(low, high):
+            character = chr(point)
+            classes[point] = _class_of(point, character)
+            folded = character.casefold()
+            if folded != character:
+                first, second, third = (*map(ord, folded), 0, 0)[:3]
+                row = 0
+                if second:
+                    expansions.append((second, third))
+                    row = len(expansions)
+                folds[point] = first | row << 21
+    return UnicodeTables(classes, folds, np.array(expansions, np.uint32).reshape(-1, 2))
+
+
+def _class_of(point: int, character: str) -> int:
+    category = unicodedata.category(character)
+    if category == "Cf" or 0xFE00 <= point <= 0xFE0F or 0xE0100 <= point <= 0xE01EF:
+        return SPACE if point == _ZERO_WIDTH_SPACE else IGNORED
+    if character == "_":
+        return UNDERSCORE
+    if character.isspace():
+        return SPACE
+    kind = _BY_CATEGORY.get(category[0], OTHER)
+    if kind == LETTER and any(low <= point <= high for low, high in UNSPACED_RANGES):
+        return UNSPACED
+    return kind

@@ -1,0 +1,94 @@
+"""Small corpora and whole runs over them."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from audit import config as configuration
+from audit import pipeline
+from audit.engines.local import LocalEngine
+from audit.model import Verdict
+from audit.pipeline import Request
+from audit.progress import Quiet
+from audit.run import Run
+
+SUBJECTS = ("river", "library", "harbour", "orchard", "railway", "museum", "bakery", "garden")
+VERBS = ("crosses", "borders", "feeds", "overlooks", "remembers", "surrounds", "supplies", "divides")
+PLACES = ("old town", "northern valley", "market square", "stone bridge", "quiet suburb", "coastal road")
+
+
+def sentence(number: int) -> str:
+    """A sentence of plain English that no other number gives."""
+    subject, verb = SUBJECTS[number % 8], VERBS[number // 8 % 8]
+    place = PLACES[number // 64 % 6]
+    return f"The {subject} number {number} {verb} the {place} where {number * 7} people lived in those days."
+
+
+def page(number: int) -> str:
+    """A page of several sentences, unlike any other page."""
+    return "\n".join(sentence(number * 31 + line) for line in range(6))
+
+
+@pytest.fixture(autouse=True)
+def private_key_file(tmp_path_factory, monkeypatch):
+    """Keep the HMAC key of tests out of the user's home."""
+    monkeypatch.setenv(
+        "AUDIT_HMAC_KEY_FILE", str(tmp_path_factory.getbasetemp().parent / "keys" / "hmac.key")
+    )
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """Two files: JSONL pages with a copy and an address, Parquet comments with a date."""
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    pages = [
+        {"id": f"p{n}", "text": page(n), "url": f"https://www.agency{n % 3}.gov/p/{n}", "source": "pages"}
+        for n in range(40)
+    ]
+    pages.append({"id": "copy", "text": page(3), "url": "https://blog.example.com/copy", "source": "pages"})
+    contact = page(50) + "\nWrite to jane.sample@example.com or call (202) 555-0143 for more."
+    pages.append({"id": "contact", "text": contact, "source": "pages"})
+    lines = "".join(json.dumps(row) + "\n" for row in pages)
+    (folder / "pages.jsonl").write_text(lines, encoding="utf-8")
+    comments = [
+        {"id": f"c{n}", "text": page(100 + n), "date": f"20{10 + n % 5}-03-01", "source": "comments"}
+        for n in range(30)
+    ]
+    pq.write_table(pa.Table.from_pylist(comments), folder / "comments.parquet")
+    return folder
+
+
+@dataclass
+class Audit:
+    """A run and what it came to."""
+
+    run: Run
+    verdict: Verdict
+
+
+@pytest.fixture
+def run_audit(tmp_path: Path) -> Callable[..., Audit]:
+    """Run an audit in this process' library, with worker processes as a user would have."""
+
+    def run(
+        inputs: Path | list[str],
+        name: str = "run",
+        *,
+        workers: int = 1,
+        fresh: bool = False,
+        **sections: object,
+    ) -> Audit:
+        data = {"corpus": {"name": "test"}, "sampling": {"size": 20}, **sections}
+        config = configuration.parse(data)
+        paths = tuple(inputs) if isinstance(inputs, list) else (str(inputs),)
+        target = Run(tmp_path / name)
+        request = Request(config, tmp_path, paths)
+        return Audit(target, pipeline.audit(request, target, LocalEngine(workers), Quiet(), fresh=fresh))
+
+    return run
