@@ -1,0 +1,143 @@
+"""Screens: detectors that look at every document. They measure, they never decide.
+
+Adding a screen is one file in this folder: a frozen dataclass whose fields are its parameters, whose
+class variables are its identity and whose docstring is its help.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import pkgutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import pyarrow as pa
+
+from audit.model import ScreenResult
+
+ENTRY_POINT_GROUP = "audit.screens"
+
+
+@dataclass(frozen=True)
+class ScreenContext:
+    """What a screen may use besides the batch.
+
+    Attributes:
+        upstream: Measurement columns of the screens named in ``needs``, by full name
+            (``language_label``), each as long as the batch.
+        hmac_key: Secret for hashing personal values, in memory only; None for screens that declare
+            no ``uses_key``.
+    """
+
+    upstream: Mapping[str, pa.Array]
+    hmac_key: bytes | None = None
+
+
+@runtime_checkable
+class Screen(Protocol):
+    """A detector over batches.
+
+    Class variables:
+        name: Snake case; prefixes its measurement columns.
+        version: Raised whenever the same input may give another result.
+        measures: Measure -> Arrow type. The column in ``documents`` is ``{name}_{measure}``. A measure
+            ``flagged`` (bool) says whether the document is a hit; the engine counts it by slice.
+        needs: Screens whose measurements it reads.
+        uses_key: Whether it hashes personal values.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[str]
+    measures: ClassVar[Mapping[str, pa.DataType]]
+    needs: ClassVar[tuple[str, ...]]
+    uses_key: ClassVar[bool]
+
+    def resources(self) -> Mapping[str, str]:
+        """Library versions and model digests that its result depends on; part of the work key."""
+        ...
+
+    def measure(self, batch: pa.RecordBatch, context: ScreenContext) -> ScreenResult:
+        """Measure one batch (``DOCUMENT_SCHEMA``).
+
+        Loads models on first use and keeps them for the process. May raise: the engine then isolates
+        the documents at fault and records them as failed.
+        """
+        ...
+
+
+@runtime_checkable
+class CorpusScreen(Screen, Protocol):
+    """A screen whose answer depends on the whole corpus: ``measure`` sketches, ``resolve`` answers.
+
+    Its measures are the sketch; they are stored, and not shown as columns of ``documents``.
+    """
+
+    def resolve(self, sketches: Sketches, workspace: Path) -> Iterator[pa.Table]:
+        """Yield ``DUPLICATE_SCHEMA`` tables, sorted by (shard, position) over all of them.
+
+        Args:
+            sketches: The sketch columns of every shard, in shard order.
+            workspace: An empty scratch folder, for exchange files.
+        """
+        ...
+
+    def statistics(self) -> Mapping[str, float]:
+        """Counts of the last ``resolve`` in this process (candidates, rejected …), for the scorecard."""
+        ...
+
+
+class Sketches(Protocol):
+    """Sketch columns of the whole corpus, readable again and again, shard by shard."""
+
+    @property
+    def shards(self) -> Sequence[str]:
+        """Shard ids, sorted."""
+        ...
+
+    def read(self, columns: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:
+        """Yield (shard, table) in shard order; columns by full name, ``position`` always first."""
+        ...
+
+    def texts(self, wanted: Mapping[str, Sequence[int]]) -> Iterator[tuple[str, int, str]]:
+        """Yield (shard, position, text) for the positions wanted; reads the sources again."""
+        ...
+
+
+@cache
+def available() -> Mapping[str, type[Any]]:
+    """All screens by name: those of this package and those of installed plug-ins.
+
+    Raises:
+        ImportError: A screen's module cannot be imported.
+        ValueError: Two screens claim one name.
+    """
+    found: dict[str, type[Any]] = {}
+    modules = [importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)]
+    candidates: list[type[Any]] = [
+        member
+        for module in modules
+        for member in vars(module).values()
+        if isinstance(member, type) and member.__module__ == module.__name__ and _is_screen(member)
+    ]
+    candidates += [point.load() for point in entry_points(group=ENTRY_POINT_GROUP)]
+    for screen in candidates:
+        if screen.name in found:
+            raise ValueError(f"two screens are named {screen.name!r}")
+        found[screen.name] = screen
+    return found
+
+
+def _is_screen(member: type[Any]) -> bool:
+    return dataclasses.is_dataclass(member) and all(
+        hasattr(member, attribute) for attribute in ("name", "version", "measures", "measure")
+    )
+
+
+def is_corpus_wide(screen: object) -> bool:
+    """Whether a screen has a second, corpus-wide stage."""
+    return hasattr(screen, "resolve")

@@ -1,0 +1,150 @@
+import hashlib
+import json
+from importlib.resources import files
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from audit.errors import ConfigurationError, FatalError
+from audit.model import DOCUMENT_SCHEMA, FINDING_SCHEMA
+from audit.screens import Screen, ScreenContext
+from audit.screens.toxicity import Toxicity
+from audit.toxicity_model import ToxicityModel, packaged_card, packaged_model, read_model
+
+ABUSE = "You are a stupid idiot, shut up you worthless moron."
+CALM = "The library opens at nine and lends books for four weeks. Returns are free at every branch."
+
+
+def measure(texts, languages, **parameters):
+    rows = [{"position": i, "doc_id": str(i), "text": text} for i, text in enumerate(texts)]
+    batch = pa.RecordBatch.from_pylist(rows, DOCUMENT_SCHEMA)
+    context = ScreenContext({"language_label": pa.array(languages, pa.string())})
+    return Toxicity(**parameters).measure(batch, context)
+
+
+@pytest.mark.parametrize(
+    ("language", "abuse", "calm"),
+    [
+        ("en", ABUSE, CALM),
+        ("de", "Halt die Fresse du dummes Arschloch!", "Die Bibliothek öffnet um neun Uhr am Morgen."),
+        ("pt", "vai se foder seu filho da puta", "A biblioteca abre às nove horas da manhã."),
+        ("zh", "黑鬼滚回非洲去，垃圾。", "图书馆早上九点开门，可以借书四个星期。"),
+    ],
+)
+def test_abuse_ranks_over_plain_prose(language, abuse, calm):
+    scores = measure([abuse, calm], [language] * 2).measurements["score"].to_pylist()
+    assert scores[0] > 5 * scores[1]
+    assert scores[1] < 0.05
+
+
+def test_a_language_without_evidence_is_not_evaluated():
+    result = measure([ABUSE, CALM, CALM, CALM], ["fr", "en", "und", None])
+    assert result.not_evaluated == {
+        0: "skipped: no toxicity model for language fr",
+        2: "skipped: no toxicity model for language und",
+        3: "skipped: language not evaluated",
+    }
+    for column in result.measurements.values():
+        assert [value is None for value in column.to_pylist()] == [True, False, True, True]
+
+
+def test_nothing_evaluated_gives_nulls():
+    result = measure(["", ABUSE], ["en", "xx"])
+    assert result.not_evaluated[0] == "skipped: empty text"
+    assert result.measurements["score"].null_count == 2
+    assert result.findings.num_rows == 0
+    assert measure([], []).measurements["score"].to_pylist() == []
+
+
+def test_a_long_page_is_scored_by_segment():
+    text = CALM * 10 + "\n\n" + (ABUSE + " ") * 6 + "\n\n" + CALM * 10
+    result = measure([text], ["en"])
+    values = {name: column[0].as_py() for name, column in result.measurements.items()}
+    assert values["flagged"]
+    assert 0 < values["toxic_segments"] < 1
+    assert values["mean"] < values["score"]
+    for finding in result.findings.to_pylist():
+        assert "idiot" in text[finding["start"] : finding["end"]]
+        assert finding["score"] >= Toxicity.threshold
+
+
+def test_findings_count_code_points_and_hold_no_text():
+    text = "🙂é" * 300 + ". " + (ABUSE + " ") * 5
+    result = measure([CALM, text], ["en", "en"])
+    assert result.findings.schema == FINDING_SCHEMA
+    found = result.findings.to_pylist()
+    assert {finding["row"] for finding in found} == {1}
+    assert found[-1]["end"] == len(text)
+    assert all(finding["preview"] is None for finding in found)
+
+
+def test_severity_follows_the_score():
+    texts = [ABUSE, "what a stupid thing to say", CALM]
+    found = measure(texts, ["en"] * 3, threshold=0.0001).findings.to_pylist()
+    rule = [(0.9, "high"), (0.5, "medium"), (0.0, "low")]
+    assert len(found) == 3
+    for finding in found:
+        assert finding["severity"] == next(name for bound, name in rule if finding["score"] >= bound)
+
+
+def test_a_slice_measures_the_same():
+    context = ScreenContext({"language_label": pa.array(["en"])})
+    rows = [{"position": i, "doc_id": str(i), "text": text} for i, text in enumerate([CALM, ABUSE])]
+    batch = pa.RecordBatch.from_pylist(rows, DOCUMENT_SCHEMA)
+    alone = Toxicity().measure(batch.slice(1), context).measurements["score"]
+    assert alone[0] == measure([CALM, ABUSE], ["en", "en"]).measurements["score"][1]
+
+
+def test_columns_match_the_contract():
+    screen = Toxicity()
+    assert isinstance(screen, Screen)
+    result = measure([CALM], ["en"])
+    assert {name: column.type for name, column in result.measurements.items()} == dict(Toxicity.measures)
+
+
+def test_the_threshold_is_a_probability():
+    with pytest.raises(ConfigurationError):
+        Toxicity(threshold=0.0)
+
+
+def test_the_packaged_model_is_the_one_on_the_card():
+    content = (files("audit") / "models" / "toxicity.safetensors").read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    assert packaged_card()["sha256"] == packaged_model().sha256 == digest
+    assert Toxicity().resources() == {"toxicity.safetensors": f"sha256:{digest}"}
+    assert digest in (files("audit") / "models" / "toxicity.md").read_text(encoding="utf-8")
+    assert len(content) <= 4_000_000
+
+
+def test_the_card_shows_what_was_measured():
+    card = json.loads((files("audit") / "models" / "toxicity.json").read_text(encoding="utf-8"))
+    assert card["threshold"] == Toxicity.threshold
+    figures = {row["data_set"]: row["auc"] for row in card["data_sets"] if "auc" in row}
+    assert all(figure["low"] < figure["value"] < figure["high"] for figure in figures.values())
+    assert card["identity"]["false_positive_rate"] < 0.02
+
+
+def small_model():
+    one = np.ones(1, np.float32)
+    return ToxicityModel(("en",), np.arange(-8, 8, dtype=np.int8)[None], one, one, 0 * one, (20, 50))
+
+
+def test_a_model_survives_its_file(tmp_path):
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(small_model().to_bytes())
+    read = read_model(file, hashlib.sha256(file.read_bytes()).hexdigest())
+    assert read.languages == ("en",)
+    assert read.window == (20, 50)
+    np.testing.assert_array_equal(read.weights, small_model().weights)
+    assert small_model().to_bytes() == small_model().to_bytes()
+
+
+def test_a_changed_model_is_refused(tmp_path):
+    file = tmp_path / "model.safetensors"
+    content = bytearray(small_model().to_bytes())
+    digest = hashlib.sha256(content).hexdigest()
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(FatalError, match="digest"):
+        read_model(file, digest)
