@@ -1,0 +1,274 @@
+"""Gates on estimates, and the verdict they come to.
+
+A gate passes when the one-sided upper limit of its estimate is at or under its limit, fails when the lower
+is over it, and has insufficient evidence otherwise. GO needs every blocking gate to pass, an
+intersection-union test: its error is alpha at most, without correction (R. L. Berger, "Multiparameter
+hypothesis testing and acceptance sampling", Technometrics 24, 1982). NO-GO needs one failure among many
+gates, so failures are corrected over all blocking ones (S. Holm, "A simple sequentially rejective multiple
+test procedure", Scandinavian Journal of Statistics 6, 1979, with the gates' alphas as weights).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal, Protocol
+
+from pydantic import Field
+
+from audit.model import WHOLE, Estimate, GateResult, Verdict
+
+#: Prefix and plural of a bound, as reasons name it.
+_SIDES = (("upper ", ""), ("lower ", ""), ("", "s"))
+PASS, FAIL, INSUFFICIENT = "pass", "fail", "insufficient evidence"
+GO, NO_GO, UNDECIDED = "GO", "NO-GO", "INSUFFICIENT EVIDENCE"
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A rule of the policy: a metric of a slice must not exceed a limit.
+
+    Attributes:
+        name: Unique name of the gate.
+        metric: What is limited, as estimates name it.
+        limit: Largest share that is acceptable.
+        slice: ``all``, or ``dimension=value``, joined by ``&``.
+        alpha: Chance of passing although the share is just over the limit.
+        severity: ``block`` decides the verdict; ``warn`` is shown, and blocks under ``--strict``.
+        minimum_n: Fewest observations without which the gate stays open.
+        requires_review: Whether only human judgements count, not a screen's own counts.
+    """
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  (pydantic reads it; dataclasses must not)
+
+    name: Annotated[str, Field(min_length=1)]
+    metric: Annotated[str, Field(min_length=1)]
+    limit: Annotated[float, Field(ge=0, le=1)]
+    slice: Annotated[str, Field(min_length=1)] = WHOLE
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    severity: Literal["block", "warn"] = "block"
+    minimum_n: Annotated[int, Field(ge=0)] = 0
+    requires_review: bool = False
+
+
+class Evidence(Protocol):
+    """What a gate is judged on."""
+
+    @property
+    def n(self) -> int:
+        """Observations."""
+        ...
+
+    @property
+    def reviewed(self) -> bool:
+        """Whether people judged."""
+        ...
+
+    @property
+    def unjudged(self) -> tuple[str, ...]:
+        """Strata without a judgement that counts."""
+        ...
+
+    def estimate(self, alpha: float) -> Estimate:
+        """The estimate with a two-sided interval at ``1 - 2·alpha``."""
+        ...
+
+    def upper_limit(self, alpha: float) -> float:
+        """Upper limit, one-sided at level ``1 - alpha``."""
+        ...
+
+    def lower_limit(self, alpha: float) -> float:
+        """Lower limit, one-sided at level ``1 - alpha``."""
+        ...
+
+    def p_value_at_most(self, limit: float) -> float:
+        """P-value of "the share is at most ``limit``"."""
+        ...
+
+    def labels_to_decide(self, limit: float, alpha: float) -> int | None:
+        """About how many more judgements would decide; None where none would."""
+        ...
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Evidence that a gate should have, and why it has none, in words: the screen failed, did not run …"""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How much of the corpus was screened at all.
+
+    Attributes:
+        screened, rejected: Documents (records).
+        shards, failed_shards: All, and those that gave nothing.
+        unread_share: Share of the bytes that could not be read.
+        max_unscreened: Largest share of records or of bytes, rejected or unread, that a GO allows.
+    """
+
+    screened: int
+    rejected: int = 0
+    shards: int = 1
+    failed_shards: int = 0
+    unread_share: float = 0.0
+    max_unscreened: float = 0.0
+
+    def obstacle(self) -> str | None:
+        """Why no GO is possible, or None."""
+        if self.shards == 0 or self.failed_shards >= self.shards:
+            return f"none of {self.shards:,} shards could be read"
+        if self.screened == 0:
+            return "no document was screened"
+        rejected = self.rejected / (self.screened + self.rejected)
+        for share, what in ((rejected, "records were rejected"), (self.unread_share, "bytes were not read")):
+            if share > self.max_unscreened:
+                return (
+                    f"{_percent(share)} of the {what}, more than the {_percent(self.max_unscreened)} allowed"
+                )
+        return None
+
+
+def judge_gates(
+    gates: Sequence[Gate], evidence: Mapping[tuple[str, str], Evidence | Missing], *, strict: bool = False
+) -> list[GateResult]:
+    """Outcome of each gate, in the order given.
+
+    Args:
+        gates: The policy.
+        evidence: By metric and slice.
+        strict: Whether warn gates block, and so join the family that failures are corrected over.
+    """
+    if strict:
+        gates = [replace(gate, severity="block") for gate in gates]
+    usable = [_usable(gate, evidence) for gate in gates]
+    outcomes: dict[int, GateResult] = {}
+    for severity in ("block", "warn"):
+        family = [i for i, gate in enumerate(gates) if gate.severity == severity]
+        # A gate without evidence stays in the family: its size is fixed by the policy, not by the data.
+        p_values = [
+            1.0 if isinstance(found := usable[i], Missing) else found.p_value_at_most(gates[i].limit)
+            for i in family
+        ]
+        failed = _holm([p / gates[i].alpha for p, i in zip(p_values, family, strict=True)])
+        for i, over in zip(family, failed, strict=True):
+            outcomes[i] = _judge(gates[i], usable[i], over, len(family))
+    return [outcomes[i] for i in range(len(gates))]
+
+
+def decide(results: Sequence[GateResult], *, coverage: Coverage, strict: bool = False) -> Verdict:
+    """The verdict: a failed blocking gate outranks missing evidence, which outranks passing.
+
+    Args:
+        results: Outcomes of all gates.
+        coverage: How much was screened; what stands in the way of GO.
+        strict: Whether warn gates block.
+    """
+    blocking = [r for r in results if strict or r.severity == "block"]
+    failed = [r for r in blocking if r.outcome == FAIL]
+    undecided = [r for r in blocking if r.outcome != FAIL and r.outcome != PASS]
+    if failed:
+        return Verdict(NO_GO, _because("failed", failed, len(blocking)))
+    if obstacle := coverage.obstacle():
+        return Verdict(UNDECIDED, f"{obstacle[0].upper()}{obstacle[1:]}.")
+    if not blocking:
+        return Verdict(UNDECIDED, "The policy has no blocking gate, so nothing was decided.")
+    if undecided:
+        return Verdict(UNDECIDED, _because("lacks evidence", undecided, len(blocking)))
+    return Verdict(GO, f"All {len(blocking)} blocking gates passed, each at its own level.")
+
+
+def _because(what: str, results: Sequence[GateResult], blocking: int) -> str:
+    first = results[0]
+    others = f" (and {len(results) - 1} more of {blocking} blocking gates)" if len(results) > 1 else ""
+    return f"Gate {first.gate!r} {what}{others}: {first.reason}"
+
+
+def _usable(gate: Gate, evidence: Mapping[tuple[str, str], Evidence | Missing]) -> Evidence | Missing:
+    """The gate's evidence, or why it does not count."""
+    found = evidence.get((gate.metric, gate.slice))
+    if found is None:
+        return Missing(f"nothing measured {gate.metric!r} in {gate.slice!r}")
+    if isinstance(found, Missing):
+        return found
+    if gate.requires_review and not found.reviewed:
+        return Missing("it requires review, and this is a screen's own count")
+    if found.n == 0:
+        return Missing("no judgement counts yet" if found.reviewed else "the screen evaluated no document")
+    if found.n < gate.minimum_n:
+        return Missing(f"{found.n:,} observations, and the policy wants {gate.minimum_n:,} at least")
+    return found
+
+
+def _judge(gate: Gate, found: Evidence | Missing, over: bool, family: int) -> GateResult:
+    def result(outcome: str, reason: str, estimate: Estimate | None) -> GateResult:
+        return GateResult(
+            gate.name,
+            gate.metric,
+            gate.slice,
+            gate.limit,
+            gate.alpha,
+            gate.severity,
+            outcome,
+            reason,
+            estimate,
+        )
+
+    if isinstance(found, Missing):
+        return result(INSUFFICIENT, f"{found.reason}.", None)
+    estimate = found.estimate(gate.alpha)
+    upper, lower = found.upper_limit(gate.alpha), found.lower_limit(gate.alpha)
+    limit = _percent(gate.limit)
+    # A count over all documents has no sampling error, and so no level.
+    upper_name, lower_name, both = (
+        (f"{side}{_percent(1 - gate.alpha)} bound{plural}" for side, plural in _SIDES)
+        if found.reviewed
+        else ("upper limit", "lower limit", "limits")
+    )
+    if upper <= gate.limit:
+        return result(PASS, f"{upper_name} {_percent(upper)} is within the limit {limit}.", estimate)
+    if over:
+        return result(FAIL, f"{lower_name} {_percent(lower)} is over the limit {limit}.", estimate)
+    if lower > gate.limit:
+        reason = (
+            f"{lower_name} {_percent(lower)} is over the limit {limit}, but not once corrected for "
+            f"{family} gates"
+        )
+    else:
+        reason = f"the limit {limit} lies between the {both} {_percent(lower)} and {_percent(upper)}"
+    return result(INSUFFICIENT, f"{reason}; {_remedy(gate, found)}.", estimate)
+
+
+def _remedy(gate: Gate, found: Evidence) -> str:
+    """What would suffice, in words."""
+    if not found.reviewed:
+        return "documents that were not evaluated would decide: repair what failed and run again"
+    if unjudged := found.unjudged:
+        shown = ", ".join(unjudged[:3]) + (" …" if len(unjudged) > 3 else "")
+        return f"no judgement counts yet in {len(unjudged)} of the strata ({shown}): label there first"
+    more = found.labels_to_decide(gate.limit, gate.alpha)
+    if more is None:
+        return "no number of further labels is likely to decide: the share is too near the limit"
+    return f"about {_rounded(more):,} more labels that come out as those so far would decide"
+
+
+def _rounded(number: int) -> int:
+    """Two leading digits: an estimate of an estimate deserves no more."""
+    unit = int(10 ** max(len(str(number)) - 2, 0))
+    return -(-number // unit) * unit
+
+
+def _percent(share: float) -> str:
+    """A share as a percentage with three significant digits, so that 0.004% does not read 0.0%."""
+    return f"{100 * share:.3g}%"
+
+
+def _holm(surprise: Sequence[float]) -> list[bool]:
+    """Which hypotheses Holm's procedure rejects, given their p-values divided by their alphas."""
+    rejected = [False] * len(surprise)
+    for step, i in enumerate(sorted(range(len(surprise)), key=lambda i: surprise[i])):
+        if surprise[i] * (len(surprise) - step) > 1:
+            break
+        rejected[i] = True
+    return rejected

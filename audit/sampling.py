@@ -1,0 +1,171 @@
+"""Drawing by permanent random numbers: each document has a number, the smallest in a stratum are drawn.
+
+The number depends on the document and a seed that nobody chooses, not on shards, workers or order; so
+samples are the same everywhere, versions of a data set share what they share, and a larger sample contains
+the smaller one. E. Ohlsson, "Coordination of samples using permanent random numbers", in Business Survey
+Methods (Wiley 1995), ch. 9.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from audit.kernels.hashing import siphash64
+from audit.strata import Design
+
+_KEPT = pa.schema(
+    [
+        pa.field("code", pa.int32()),
+        pa.field("prn", pa.uint64()),
+        pa.field("shard", pa.string()),
+        pa.field("position", pa.int64()),
+    ]
+)
+_ORDER = [(name, "ascending") for name in _KEPT.names]
+
+#: Rows that may wait before the keeper sorts them away.
+_PENDING = 1 << 16
+
+
+def derive_seed(corpus_name: str, policy_digest: str) -> bytes:
+    """Sixteen bytes that follow from what is audited and by which policy."""
+    parts = ("corpus-audit sample", corpus_name, policy_digest)
+    framed = b"".join(len(part.encode()).to_bytes(8, "little") + part.encode() for part in parts)
+    return hashlib.sha256(framed).digest()[:16]
+
+
+def permanent_random_numbers(
+    identity: pa.Array, text_digest: pa.Array, seed: bytes
+) -> npt.NDArray[np.uint64]:
+    """Number of each document, uniform on 64 bits, shape (n,).
+
+    Args:
+        identity: Source id or URL, n strings; null counts as empty.
+        text_digest: Digests of one width, n binaries, so that identity and digest cannot run together.
+        seed: Sixteen bytes, the key of SipHash-2-4.
+
+    Raises:
+        ValueError: A digest is missing, or the seed is not 16 bytes.
+    """
+    if len(seed) != 16:
+        raise ValueError("the seed must be 16 bytes")
+    if text_digest.null_count:
+        raise ValueError("a document has no text digest")
+    names = pc.fill_null(pc.cast(identity, pa.string()), "").cast(pa.binary())
+    joined = pc.binary_join_element_wise(names, text_digest.cast(pa.binary()), b"")
+    return siphash64(joined, (int.from_bytes(seed[:8], "little"), int.from_bytes(seed[8:], "little")))
+
+
+@dataclass
+class SmallestNumbers:
+    """Keeps, per stratum, the documents with the smallest numbers; mergeable, in any order.
+
+    Adding a document twice counts once, so a shard that is read again changes nothing.
+
+    Attributes:
+        labels: Stratum labels by code.
+        sizes: Documents to keep by code.
+        documents: Documents in the stratum by code.
+    """
+
+    labels: tuple[str, ...]
+    sizes: npt.NDArray[np.int64]
+    documents: npt.NDArray[np.int64]
+    _tables: list[pa.Table] = field(default_factory=lambda: [_KEPT.empty_table()])
+    _cut: npt.NDArray[np.uint64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._cut = np.full(len(self.labels), np.iinfo(np.uint64).max, np.uint64)
+
+    @classmethod
+    def of(cls, design: Design) -> SmallestNumbers:
+        """An empty keeper for a design."""
+        strata = design.strata
+        return cls(
+            tuple(strata.column("stratum").to_pylist()),
+            strata.column("size").to_numpy(),
+            strata.column("documents").to_numpy(),
+        )
+
+    def add(
+        self,
+        codes: npt.NDArray[np.int32],
+        prn: npt.NDArray[np.uint64],
+        shard: str,
+        positions: npt.NDArray[np.int64],
+    ) -> None:
+        """Offer documents of one shard; three arrays of one length."""
+        near = np.flatnonzero(prn <= self._cut[codes])
+        columns = [
+            pa.array(codes[near], pa.int32()),
+            pa.array(prn[near]),
+            pa.array([shard]).take(pa.array(np.zeros(len(near), np.int32))),
+            pa.array(positions[near], pa.int64()),
+        ]
+        self._append(pa.Table.from_arrays(columns, schema=_KEPT))
+
+    def merge(self, other: SmallestNumbers) -> None:
+        """Take over what another keeper of the same design kept.
+
+        Raises:
+            ValueError: The other keeper has another design.
+        """
+        if self.labels != other.labels or not np.array_equal(self.sizes, other.sizes):
+            raise ValueError("samples of different designs cannot be merged")
+        self._append(other._smallest())
+
+    def table(self) -> pa.Table:
+        """The draws: stratum, shard, position, draw (rank from 1), inclusion_probability; in draw order."""
+        kept = self._smallest()
+        codes = kept.column("code").to_numpy()
+        chance = np.minimum(self.sizes / np.maximum(self.documents, 1), 1.0)
+        return pa.table(
+            {
+                "stratum": pa.array(self.labels, pa.string()).take(kept.column("code").combine_chunks()),
+                "shard": kept.column("shard"),
+                "position": kept.column("position"),
+                "draw": pa.array(_ranks(codes) + 1, pa.int64()),
+                "inclusion_probability": pa.array(chance[codes], pa.float64()),
+            }
+        )
+
+    def _append(self, table: pa.Table) -> None:
+        self._tables.append(table)
+        if sum(len(pending) for pending in self._tables[1:]) > _PENDING:
+            self._smallest()
+
+    def _smallest(self) -> pa.Table:
+        """Sort what is pending into what is kept, and tighten the cuts."""
+        if len(self._tables) > 1:
+            rows = _distinct(pa.concat_tables(self._tables).sort_by(_ORDER))
+            codes = rows.column("code").to_numpy()
+            ranks = _ranks(codes)
+            kept = rows.filter(pa.array(ranks < self.sizes[codes]))
+            full = np.flatnonzero(ranks == self.sizes[codes] - 1)
+            self._cut[codes[full]] = rows.column("prn").to_numpy()[full]
+            self._cut[self.sizes == 0] = 0
+            self._tables = [kept.combine_chunks()]
+        return self._tables[0]
+
+
+def _ranks(codes: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    """Rank from 0 within runs of equal codes."""
+    starts = np.flatnonzero(np.r_[True, codes[1:] != codes[:-1]]) if len(codes) else np.empty(0, np.int64)
+    lengths = np.diff(np.r_[starts, len(codes)])
+    return np.arange(len(codes)) - np.repeat(starts, lengths)
+
+
+def _distinct(rows: pa.Table) -> pa.Table:
+    """Sorted rows without repetitions; equal documents are neighbours, since their numbers are equal."""
+    if len(rows) < 2:
+        return rows
+    shard = rows.column("shard").combine_chunks().dictionary_encode().indices.to_numpy()
+    position = rows.column("position").to_numpy()
+    new = (shard[1:] != shard[:-1]) | (position[1:] != position[:-1])
+    return rows.filter(pa.array(np.r_[True, new]))

@@ -1,0 +1,228 @@
+"""The design of a stratified sample: which strata there are, and how many draws each gets.
+
+Strata are cells of the slicing dimensions. Cells too sparse to estimate from are merged: dimensions are
+listed by importance, and wherever a cell expects under ten draws its last dimension becomes ``*``, again
+and again, until enough come together or only the rest stratum (all ``*``) is left.
+
+Draws go partly in proportion to size, the rest by Neyman's optimum for the variance that a screen's score
+predicts (J. Neyman, "On the two different aspects of the representative method", JRSS 97, 1934). The
+proportional share bounds the largest weight at 1 / (share · size), however wrong the scores are.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+ANY = "*"
+ABSENT = "(absent)"
+SPARSE = 10
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """Strata with their sizes, and the way from a document's dimensions to its stratum.
+
+    Attributes:
+        dimensions: Names, by importance.
+        strata: Table of ``stratum`` (label), ``documents``, ``tokens``, ``size`` (draws), in code order;
+            ``max_tokens`` too where the cells had it.
+        cells: Table of the dimensions' values and the ``code`` of the stratum that each cell is in.
+        proportional_share, minimum: As the allocation used them.
+        target: Share of the draws that each stratum should get, shape (strata,), sum 1.
+    """
+
+    dimensions: tuple[str, ...]
+    strata: pa.Table
+    cells: pa.Table
+    proportional_share: float
+    minimum: int
+    target: Floats
+
+    @property
+    def size(self) -> int:
+        """Draws over all strata."""
+        return int(_numbers(self.strata, "size").sum())
+
+    def assign(self, dims: pa.Table) -> npt.NDArray[np.int32]:
+        """Stratum code of each document.
+
+        Args:
+            dims: A column per dimension, n rows; other columns are ignored.
+
+        Raises:
+            ValueError: A document is in no cell of the design.
+        """
+        known = [self.cells.column(name).combine_chunks() for name in self.dimensions]
+        key, wanted = np.zeros(len(self.cells), np.int64), np.zeros(len(dims), np.int64)
+        for name, column in zip(self.dimensions, known, strict=True):
+            values = column.unique()
+            found = pc.fill_null(pc.index_in(_values(dims, name), value_set=values), -1)
+            position = pc.index_in(column, value_set=values)
+            key = key * len(values) + np.asarray(position)
+            wanted = np.where((wanted < 0) | (np.asarray(found) < 0), -1, wanted * len(values) + found)
+        order = np.argsort(key)
+        at = np.searchsorted(key[order], wanted)
+        at = order[np.minimum(at, len(order) - 1)] if len(order) else at
+        if len(dims) and (len(order) == 0 or not np.array_equal(key[at], wanted)):
+            raise ValueError("a document has dimensions that the design's cells lack")
+        codes = _numbers(self.cells, "code").astype(np.int32)
+        return codes[at] if len(dims) else np.empty(0, np.int32)
+
+    def resized(self, size: int) -> Design:
+        """The same strata with another size; a larger one keeps every draw of a smaller one."""
+        sizes = _apportion(self._documents(), self.target, size, self.proportional_share, self.minimum)
+        at = self.strata.schema.get_field_index("size")
+        return replace(self, strata=self.strata.set_column(at, "size", pa.array(sizes)))
+
+    def _documents(self) -> Ints:
+        documents: Ints = _numbers(self.strata, "documents")
+        return documents
+
+
+def design(
+    cells: pa.Table,
+    dimensions: Sequence[str],
+    size: int,
+    *,
+    proportional_share: float = 0.5,
+    minimum: int = 1,
+) -> Design:
+    """Form strata and allocate draws to them.
+
+    Args:
+        cells: A row per combination of dimension values: the dimensions (strings, nulls allowed),
+            ``documents`` and ``tokens`` (int64); optional ``expected`` (float64: predicted number of
+            harmful documents) and ``max_tokens`` (int64: the longest document).
+        dimensions: By importance; the last is merged first.
+        size: Draws in total; every stratum is taken whole when it reaches the documents.
+        proportional_share: Least share of the draws that goes in proportion to documents.
+        minimum: Least draws of a stratum, where it has as many documents.
+
+    Raises:
+        ValueError: ``size`` is negative or ``proportional_share`` is not a share.
+    """
+    if size < 0 or not 0 <= proportional_share <= 1:
+        raise ValueError("size must be at least 0 and proportional_share within [0, 1]")
+    cells = _canonical(cells, dimensions)
+    labels = _collapse(cells, dimensions, size, proportional_share)
+    strata = _grouped(cells.append_column("stratum", labels), ["stratum"])
+    target = _target(strata, proportional_share)
+    sizes = _apportion(_numbers(strata, "documents"), target, size, proportional_share, minimum)
+    codes = pc.index_in(labels, value_set=strata.column("stratum").combine_chunks())
+    shown = [n for n in ("stratum", "documents", "tokens", "max_tokens") if n in strata.column_names]
+    return Design(
+        dimensions=tuple(dimensions),
+        strata=strata.select(shown).append_column("size", pa.array(sizes)),
+        cells=cells.select(list(dimensions)).append_column("code", codes),
+        proportional_share=proportional_share,
+        minimum=minimum,
+        target=target,
+    )
+
+
+def _numbers(table: pa.Table, name: str) -> Any:
+    return np.asarray(table.column(name).to_numpy())
+
+
+def _values(table: pa.Table, name: str) -> pa.Array:
+    column = pc.fill_null(pc.cast(table.column(name), pa.string()), ABSENT)
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _canonical(cells: pa.Table, dimensions: Sequence[str]) -> pa.Table:
+    """One row a cell, without empty cells, in the order of their values."""
+    for name in dimensions:
+        at = cells.schema.get_field_index(name)
+        cells = cells.set_column(at, name, _values(cells, name))
+    held = cells.filter(pc.greater(cells.column("documents"), 0))
+    if not dimensions:
+        return _grouped(held.append_column("stratum", pa.array([ANY] * len(held))), ["stratum"]).drop_columns(
+            ["stratum"]
+        )
+    return _grouped(held, list(dimensions))
+
+
+def _grouped(table: pa.Table, keys: list[str]) -> pa.Table:
+    sums = [name for name in ("documents", "tokens", "expected") if name in table.column_names]
+    wanted = [(name, "sum") for name in sums]
+    if "max_tokens" in table.column_names:
+        wanted.append(("max_tokens", "max"))
+    grouped = table.group_by(keys, use_threads=False).aggregate(wanted)
+    names = {f"{name}_{how}": name for name, how in wanted}
+    grouped = grouped.rename_columns([names.get(name, name) for name in grouped.column_names])
+    return grouped.sort_by([(key, "ascending") for key in keys]).combine_chunks()
+
+
+def _collapse(cells: pa.Table, dimensions: Sequence[str], size: int, proportional_share: float) -> pa.Array:
+    """Stratum label of each cell, with ``*`` for the dimensions that were merged."""
+    columns = {name: cells.column(name).combine_chunks() for name in dimensions}
+    sparse = np.ones(len(cells), bool)
+    labels = _labels(columns, len(cells))
+    for dropped in reversed(dimensions):
+        strata = _grouped(cells.append_column("stratum", labels), ["stratum"])
+        draws = np.minimum(size * _target(strata, proportional_share), _numbers(strata, "documents"))
+        codes = np.asarray(pc.index_in(labels, value_set=strata.column("stratum").combine_chunks()))
+        # A stratum taken whole is known exactly: merging it would only blur it.
+        whole = draws >= _numbers(strata, "documents")
+        sparse &= ((draws < SPARSE) & ~whole)[codes]
+        columns[dropped] = pc.if_else(pa.array(sparse), ANY, columns[dropped])
+        labels = _labels(columns, len(cells))
+    return labels
+
+
+def _labels(columns: dict[str, pa.Array], length: int) -> pa.Array:
+    if not columns:
+        return pa.array([ANY] * length, pa.string())
+    parts = [pc.binary_join_element_wise(name, column, "=") for name, column in columns.items()]
+    return pc.binary_join_element_wise(*parts, "&")
+
+
+def _target(strata: pa.Table, proportional_share: float) -> Floats:
+    """Share of the draws by stratum: proportional in part, the rest Neyman on the predicted variance."""
+    documents = _numbers(strata, "documents").astype(float)
+    weight: Floats = documents / max(documents.sum(), 1.0)
+    if "expected" not in strata.column_names:
+        return weight
+    rate = np.clip(_numbers(strata, "expected") / documents, 0.0, 1.0)
+    spread = weight * np.sqrt(rate * (1 - rate))
+    if spread.sum() == 0:
+        return weight
+    mixed: Floats = proportional_share * weight + (1 - proportional_share) * spread / spread.sum()
+    return mixed
+
+
+def _apportion(documents: Ints, target: Floats, size: int, proportional_share: float, minimum: int) -> Ints:
+    """Whole draws by stratum that sum to ``size`` (or to all documents).
+
+    Draws are given one by one to the highest priority, a divisor method (M. L. Balinski, H. P. Young,
+    "Fair Representation", 1982): the order does not depend on ``size``, so a larger size keeps all that a
+    smaller one gave. Webster's divisors serve the target, Adams's (which round up) the proportional share.
+    """
+    weight = documents / max(int(documents.sum()), 1)
+
+    def priority(h: int, seats: int) -> tuple[float, float, int]:
+        webster, floor = target[h] / (seats + 0.5), proportional_share * weight[h] / max(seats, 1)
+        return (-float("inf") if seats < minimum else -max(webster, floor), -weight[h], h)
+
+    sizes = np.zeros(len(documents), np.int64)
+    queue = [priority(h, 0) for h in range(len(documents)) if documents[h] > 0]
+    heapq.heapify(queue)
+    for _ in range(min(size, int(documents.sum()))):
+        h = queue[0][2]
+        sizes[h] += 1
+        if sizes[h] < documents[h]:
+            heapq.heapreplace(queue, priority(h, int(sizes[h])))
+        else:
+            heapq.heappop(queue)
+    return sizes
