@@ -1,0 +1,144 @@
+"""The queries behind the scorecard: additive counts in, bounded rows out, in a stable order."""
+
+from __future__ import annotations
+
+from audit.model import WHOLE
+
+#: Bounds that keep the scorecard small whatever the corpus; totals always stand beside what is cut.
+MAX_SLICE_VALUES = 100
+MAX_CLUSTERS = 20
+MAX_CLUSTER_MEMBERS = 3
+MAX_SHARDS = 20
+
+#: Words that some evaluations carry before their reason; the outcome column says it already.
+REASON = "coalesce(nullif(trim(regexp_replace(reason, '^(skipped|failed):', '')), ''), 'no reason recorded')"
+
+UNBALANCED_SCREENS = """
+WITH counted AS (
+    SELECT shard, screen, sum(evaluated + skipped + failed) AS counted FROM evaluations GROUP BY ALL
+), expected AS (
+    SELECT shard, screen, documents FROM shards CROSS JOIN (SELECT DISTINCT screen FROM evaluations)
+)
+SELECT shard, screen, coalesce(documents, 0), coalesce(counted, 0)
+FROM expected FULL JOIN counted USING (shard, screen)
+WHERE coalesce(documents, 0) <> coalesce(counted, 0) ORDER BY shard, screen LIMIT 1
+"""
+
+UNBALANCED_REJECTS = """
+WITH listed AS (SELECT shard, count(*) AS listed FROM rejects GROUP BY shard)
+SELECT shard, coalesce(rejected, 0), coalesce(listed, 0)
+FROM shards FULL JOIN listed USING (shard)
+WHERE coalesce(rejected, 0) <> coalesce(listed, 0) ORDER BY shard LIMIT 1
+"""
+
+UNBALANCED_COUNTS = f"""
+SELECT screen, sum(documents), (SELECT coalesce(sum(documents), 0) FROM shards) AS screened
+FROM slice_counts WHERE dimension = '{WHOLE}' GROUP BY screen
+HAVING sum(documents) <> screened ORDER BY screen LIMIT 1
+"""
+
+TOTALS = f"""
+SELECT coalesce(sum(documents + rejected), 0) AS documents_in, coalesce(sum(documents), 0) AS screened,
+       coalesce(sum(rejected), 0) AS rejected, coalesce(sum(bytes), 0) AS bytes,
+       (SELECT max(tokens) FROM slice_counts WHERE dimension = '{WHOLE}') AS tokens
+FROM shards
+"""
+
+SHARD_STATES = "SELECT status, count(*) AS shards FROM shards GROUP BY status ORDER BY status"
+
+INCOMPLETE_SHARDS = f"""
+SELECT shard, uri, status, reason, documents, rejected FROM shards
+WHERE status <> 'complete' ORDER BY status, uri, shard LIMIT {MAX_SHARDS}
+"""
+
+REJECTS = "SELECT reason, count(*) AS documents FROM rejects GROUP BY reason ORDER BY documents DESC, reason"
+
+ESTIMATES = """
+SELECT metric, slice, value, low, high, n, confidence, method FROM estimates ORDER BY metric, slice, method
+"""
+
+SCREENS = """
+SELECT screen, sum(evaluated) AS evaluated, sum(skipped) AS skipped, sum(failed) AS failed
+FROM evaluations GROUP BY screen ORDER BY screen
+"""
+
+#: Screens that say of a document whether it is a hit; ``duplicates`` joins all corpus-wide ones.
+FLAGGED = f"""
+SELECT screen, evaluated, flagged, evaluated_tokens, flagged_tokens
+FROM slice_counts WHERE dimension = '{WHOLE}' ORDER BY screen
+"""
+
+NOT_EVALUATED = f"""
+WITH reasons AS (SELECT screen, {REASON} AS reason, skipped, failed FROM evaluations), outcomes AS (
+    SELECT screen, 'skipped' AS outcome, reason, sum(skipped) AS documents FROM reasons GROUP BY ALL
+    UNION ALL
+    SELECT screen, 'failed', reason, sum(failed) FROM reasons GROUP BY ALL
+)
+SELECT screen, outcome, reason, documents FROM outcomes WHERE documents > 0
+ORDER BY screen, outcome, documents DESC, reason
+"""
+
+SLICES = f"""
+WITH counts AS (
+    SELECT dimension, coalesce(value, 'unknown') AS value, screen, sum(documents) AS documents,
+           sum(tokens) AS tokens, sum(evaluated) AS evaluated, sum(flagged) AS flagged,
+           sum(evaluated_tokens) AS evaluated_tokens, sum(flagged_tokens) AS flagged_tokens
+    FROM slice_counts WHERE dimension <> '{WHOLE}' GROUP BY ALL
+), sizes AS (
+    SELECT dimension, value, max(documents) AS size, max(tokens) AS tokens FROM counts GROUP BY ALL
+), ranked AS (
+    SELECT *, row_number() OVER (PARTITION BY dimension ORDER BY size DESC, value) AS place,
+           count(*) OVER (PARTITION BY dimension) AS total
+    FROM sizes
+)
+SELECT dimension, total, value, size, ranked.tokens, screen, evaluated, flagged, evaluated_tokens,
+       flagged_tokens
+FROM ranked JOIN counts USING (dimension, value)
+WHERE place <= {MAX_SLICE_VALUES} ORDER BY dimension, place, screen
+"""
+
+FINDING_KINDS = f"""
+SELECT screen, kind, severity, sum(findings) AS findings, sum(documents) AS documents
+FROM finding_counts WHERE dimension = '{WHOLE}' GROUP BY ALL ORDER BY screen, findings DESC, kind, severity
+"""
+
+FINDING_SLICES = f"""
+WITH counts AS (
+    SELECT dimension, coalesce(value, 'unknown') AS value, screen, kind, sum(findings) AS findings
+    FROM finding_counts WHERE dimension <> '{WHOLE}' GROUP BY ALL
+)
+SELECT dimension, value, screen, kind, findings FROM counts
+QUALIFY row_number() OVER (PARTITION BY dimension ORDER BY findings DESC, value, screen, kind)
+        <= {MAX_SLICE_VALUES}
+ORDER BY dimension, findings DESC, value, screen, kind
+"""
+
+CLUSTERS = f"""
+SELECT cluster_id, documents, exact, min_jaccard FROM cluster_counts
+ORDER BY documents DESC, cluster_id LIMIT {MAX_CLUSTERS}
+"""
+
+CLUSTER_MEMBERS = f"""
+SELECT cluster_id, doc_id FROM duplicates WHERE list_contains($clusters, cluster_id)
+QUALIFY row_number() OVER (PARTITION BY cluster_id ORDER BY doc_id) <= {MAX_CLUSTER_MEMBERS}
+ORDER BY cluster_id, doc_id
+"""
+
+STRATA = """
+WITH drawn AS (SELECT DISTINCT doc_id, phase, stratum FROM samples), judged AS (
+    SELECT phase, stratum, count(*) AS judged FROM drawn
+    SEMI JOIN (SELECT doc_id FROM judgements WHERE NOT superseded) USING (doc_id) GROUP BY ALL
+)
+SELECT phase, stratum, design, documents, tokens, strata.drawn, coalesce(judged, 0) AS judged
+FROM strata LEFT JOIN judged USING (phase, stratum) ORDER BY phase, stratum
+"""
+
+QUESTIONS = """
+SELECT question, label, count(*) AS judgements, count(DISTINCT doc_id) AS documents
+FROM judgements WHERE NOT superseded GROUP BY ALL ORDER BY question, judgements DESC, label
+"""
+
+JUDGEMENTS = """
+SELECT count(*) AS total, count(DISTINCT doc_id) AS documents, count(DISTINCT reviewer) AS reviewers
+FROM judgements WHERE NOT superseded
+"""
