@@ -1,0 +1,324 @@
+"""The command line: parse, one library call, print."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from audit import __version__
+from audit.errors import AuditError
+
+GO, NO_GO, INSUFFICIENT = 0, 10, 11
+_EXIT_CODES = {"GO": GO, "NO-GO": NO_GO, "INSUFFICIENT EVIDENCE": INSUFFICIENT}
+
+app = typer.Typer(
+    name="audit",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # its frames would show local variables, and so text of documents
+    rich_markup_mode="markdown",
+    help="Audit a training corpus: screen it, sample it, estimate what is in it, and say GO, NO-GO or "
+    "INSUFFICIENT EVIDENCE.\n\nExample: `audit run configs/quickstart.yaml --out reports/quickstart`",
+)
+
+Parameters = ParamSpec("Parameters")
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `audit run --out` wrote.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+IsQuiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+
+
+def main() -> None:
+    """Entry point of the ``audit`` command."""
+    app()
+
+
+def _guarded(command: Callable[Parameters, None]) -> Callable[Parameters, None]:
+    """Turn the library's errors into one line and an exit code."""
+
+    @wraps(command)
+    def wrapper(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except AuditError as error:
+            _complain(str(error), error.exit_code)
+        except KeyboardInterrupt:
+            _complain("interrupted; the same command goes on from here", 130)
+        except (typer.Exit, typer.Abort):
+            raise
+        except Exception as error:  # noqa: BLE001 - the last line of defence; exits non-zero
+            if os.environ.get("AUDIT_DEBUG"):
+                traceback.print_exc()
+            # The message may quote a document: type and place only.
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{Path(place.filename).name}:{place.lineno}"
+            _complain(f"unforeseen {type(error).__name__} at {where}; AUDIT_DEBUG=1 shows the trace", 1)
+
+    return wrapper
+
+
+def _complain(line: str, code: int) -> None:
+    typer.echo(f"audit: {line}", err=True)
+    raise typer.Exit(code)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+@_guarded
+def run(
+    config: Annotated[Path, typer.Argument(help="Configuration file; `audit init` writes one.")],
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[INPUT]...",
+            help="Files, folders, globs or hf:// addresses; override the configuration's.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="RUN", help="Run folder to make or resume.")
+    ] = Path("reports/run"),
+    engine: Annotated[str, typer.Option(help="Where tasks run: local.")] = "local",
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Compute everything again.")] = False,
+    quiet: IsQuiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Screen a corpus, draw samples, estimate, and write the scorecard.
+
+    Running it again resumes; new inputs are added. Exits 0 when the audit completed, whatever the
+    verdict: `audit gate` exits with the verdict.
+
+    Example: `audit run configs/quickstart.yaml --out reports/quickstart`
+    """
+    from audit import commands
+
+    result = commands.run(
+        config, tuple(inputs or ()), out, engine=engine, workers=workers, fresh=fresh, quiet=quiet
+    )
+    _show(result, as_json, _verdict_lines)
+
+
+@app.command()
+@_guarded
+def init(
+    profile: Annotated[
+        str, typer.Option(help="Starting point; `--profile list` names them.")
+    ] = "web_crawl_pretraining",
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="File to write.")] = Path(
+        "audit.yaml"
+    ),
+) -> None:
+    """Write a commented starter configuration, with the JSON Schema beside it for editors.
+
+    Example: `audit init --profile chatbot_finetune --out audit.yaml`
+    """
+    from audit import commands
+
+    typer.echo(commands.init(profile, out))
+
+
+@app.command()
+@_guarded
+def doctor(
+    config: Annotated[Path | None, typer.Argument(help="Configuration to check for.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check Python, extras, models, inputs, memory and disk, and say what each lack costs.
+
+    Exits 2 when the configuration could not run.
+
+    Example: `audit doctor configs/quickstart.yaml`
+    """
+    from audit import doctor as examination
+
+    checks = examination.examine(config)
+    _show([check.as_dict() for check in checks], as_json, examination.lines)
+    if any(check.state == "fails" for check in checks):
+        raise typer.Exit(2)
+
+
+@app.command()
+@_guarded
+def screens(
+    name: Annotated[str | None, typer.Argument(help="A screen to explain.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the screens, or explain one: what it measures, its parameters, its source.
+
+    Example: `audit screens near_duplicates`
+    """
+    from audit import catalogue
+
+    _show(catalogue.describe(name), as_json, catalogue.lines)
+
+
+@app.command()
+@_guarded
+def sample(
+    run_folder: RunFolder,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="File to write.")],
+    file_format: Annotated[str, typer.Option("--format", help="csv")] = "csv",
+    size: Annotated[
+        int | None, typer.Option(min=1, help="Draw so many in all; a larger number extends the sample.")
+    ] = None,
+    quiet: IsQuiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Export the review sample: texts, and an empty column per question.
+
+    The file holds texts of the corpus as they are; keep it where the corpus may be kept.
+
+    Example: `audit sample reports/quickstart --format csv --out sample.csv`
+    """
+    from audit import commands
+
+    _show(
+        commands.sample(run_folder, out, file_format=file_format, size=size, quiet=quiet), as_json, _key_lines
+    )
+
+
+@app.command()
+@_guarded
+def judge(
+    run_folder: RunFolder,
+    files: Annotated[list[Path], typer.Argument(help="Filled-in sample files.")],
+    quiet: IsQuiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Import judgements, estimate again and render the scorecard. A wrong file is refused as a whole.
+
+    Example: `audit judge reports/quickstart corpus/quickstart/judgements.csv`
+    """
+    from audit import commands
+
+    _show(commands.judge(run_folder, files, quiet=quiet), as_json, _verdict_lines)
+
+
+@app.command()
+@_guarded
+def scorecard(
+    run_folder: RunFolder,
+    formats: Annotated[
+        str, typer.Option("--format", help="Comma-separated: html, md, json.")
+    ] = "html,md,json",
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder; default: the run.")
+    ] = None,
+    quiet: IsQuiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Estimate again from parts, samples and judgements, and render.
+
+    Example: `audit scorecard reports/quickstart --format html --out /tmp/card`
+    """
+    from audit import commands
+
+    names = tuple(name.strip() for name in formats.split(",") if name.strip())
+    _show(commands.scorecard(run_folder, names, out, quiet=quiet), as_json, _verdict_lines)
+
+
+@app.command()
+@_guarded
+def gate(
+    run_folder: RunFolder,
+    strict: Annotated[bool, typer.Option("--strict", help="Gates of severity warn block too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print the verdict and exit with it: 0 GO, 10 NO-GO, 11 INSUFFICIENT EVIDENCE.
+
+    Example: `audit gate reports/quickstart && python train.py`
+    """
+    from audit import commands
+
+    result = commands.gate(run_folder, strict=strict)
+    _show(result, as_json, _verdict_lines)
+    raise typer.Exit(_EXIT_CODES[result["verdict"]])
+
+
+@app.command()
+@_guarded
+def verify(
+    run_folder: RunFolder,
+    head: Annotated[
+        str | None, typer.Option(help="Digest of the journal's last line, as you noted it when you signed.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check every file of a run against its digests, and the journal's chain. Exits 1 on a problem.
+
+    Example: `audit verify reports/quickstart`
+    """
+    from audit import commands
+
+    result = commands.verify(run_folder, head)
+    _show(result, as_json, _verify_lines)
+    if result["problems"]:
+        raise typer.Exit(1)
+
+
+def _show(result: Any, as_json: bool, lines: Callable[[Any], list[str | Table]]) -> None:
+    if as_json:
+        typer.echo(json.dumps(result, indent=2, sort_keys=True, ensure_ascii=False))
+        return
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    for line in lines(result):
+        console.print(line, markup=False) if isinstance(line, str) else console.print(line)
+
+
+def _verdict_lines(result: dict[str, Any]) -> list[str | Table]:
+    shown: list[str | Table] = [f"{result['verdict']}: {result['verdict_reason']}"]
+    shown += list(result.get("notes", []))
+    for row in result["gates"]:
+        shown.append(
+            f"  {row['gate']} [{row['severity']}, {row['slice']}]: {row['outcome']}. {_interval(row)}"
+        )
+        shown.append(f"    {row['reason']}")
+    return [*shown, f"Scorecard: {result['scorecard']}"]
+
+
+def _interval(row: dict[str, Any]) -> str:
+    estimate = row.get("estimate") or {}
+    low, high, value = estimate.get("low"), estimate.get("high"), estimate.get("value")
+    if low is None or high is None:
+        return f"No evidence; limit {row['limit']:.3g}"
+    point = "no point" if value is None else f"{value:.3g}"
+    return f"{row['metric']} {point} [{low:.3g}, {high:.3g}], limit {row['limit']:.3g}"
+
+
+def _key_lines(result: dict[str, Any]) -> list[str | Table]:
+    return [f"{key.replace('_', ' ')}: {value}" for key, value in result.items()]
+
+
+def _verify_lines(result: dict[str, Any]) -> list[str | Table]:
+    shown: list[str | Table] = [f"{result['files']} files, {result['bytes']:,} bytes checked"]
+    shown += [f"PROBLEM {problem}" for problem in result["problems"]]
+    shown += [f"note: {note}" for note in result.get("notes", [])]
+    shown.append("verified" if not result["problems"] else f"{len(result['problems'])} problem(s)")
+    shown.append(f"journal head: {result['head']}")
+    return shown
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""What each command does, as one library call that returns plain data."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from audit import config as configuration
+from audit import evaluation, pipeline, progress, reviewing
+from audit.engines.local import LocalEngine
+from audit.errors import ConfigurationError
+from audit.lineage import verification
+from audit.model import Verdict
+from audit.pipeline import Request
+from audit.policy import decide
+from audit.renderers import RENDERERS
+from audit.run import Run
+
+PROFILES = "profiles"
+SCHEMA_FILE = "audit.schema.json"
+_ENGINES = ("local",)
+
+
+def run(
+    config_file: Path,
+    inputs: tuple[str, ...],
+    out: Path,
+    *,
+    engine: str,
+    workers: int | None,
+    fresh: bool,
+    quiet: bool,
+) -> dict[str, Any]:
+    """Audit a corpus; see ``pipeline.audit``."""
+    if engine not in _ENGINES:
+        raise ConfigurationError(
+            f"unknown engine {engine!r}", key="--engine", remedy=f"Known: {', '.join(_ENGINES)}"
+        )
+    config = configuration.load(config_file)
+    chosen = LocalEngine(workers or config.run.workers or os.cpu_count() or 1)
+    request = Request(config, config_file.resolve().parent, inputs)
+    target = Run(out)
+    verdict = pipeline.audit(request, target, chosen, _reporter(quiet), fresh=fresh)
+    return _result(target, verdict)
+
+
+def init(profile: str, out: Path) -> str:
+    """Write a starter configuration and its JSON Schema; returns what to do next."""
+    folder = resources.files("audit") / PROFILES
+    known = sorted(
+        item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml")
+    )
+    if profile == "list":
+        return "\n".join(known)
+    if profile not in known:
+        raise ConfigurationError(
+            f"unknown profile {profile!r}", key="--profile", remedy=f"Known: {', '.join(known)}"
+        )
+    if out.exists():
+        raise ConfigurationError(
+            "the file exists", file=str(out), remedy="Choose another --out, or remove it"
+        )
+    schema = out.with_name(SCHEMA_FILE)
+    text = (folder / f"{profile}.yaml").read_text(encoding="utf-8")
+    out.write_text(f"# yaml-language-server: $schema={SCHEMA_FILE}\n{text}", encoding="utf-8")
+    schema.write_text(
+        json.dumps(configuration.json_schema(), indent=2, sort_keys=True) + "\n", encoding="utf-8"
+    )
+    return (
+        f"wrote {out} and {schema}; edit corpus.inputs, then: audit doctor {out} && audit run {out} --out RUN"
+    )
+
+
+def sample(folder: Path, out: Path, *, file_format: str, size: int | None, quiet: bool) -> dict[str, Any]:
+    """Export the review sample, extended first where a larger size is asked for."""
+    target = Run.existing(folder)
+    with target.locked():
+        if size is not None:
+            evaluation.extend(target, size, _reporter(quiet))
+        return reviewing.export(target, out, file_format)
+
+
+def judge(folder: Path, files: Sequence[Path], *, quiet: bool) -> dict[str, Any]:
+    """Import judgements, all files or none, and evaluate again."""
+    target = Run.existing(folder)
+    with target.locked():
+        notes = reviewing.take_in(target, files)
+        verdict = evaluation.evaluate(target, _reporter(quiet))
+    return {**_result(target, verdict), "notes": notes}
+
+
+def scorecard(folder: Path, formats: Sequence[str], out: Path | None, *, quiet: bool) -> dict[str, Any]:
+    """Evaluate again and render; into another folder when one is given."""
+    unknown = [name for name in formats if name not in RENDERERS]
+    if unknown or not formats:
+        raise ConfigurationError(
+            f"unknown format {unknown[0]!r}" if unknown else "no format",
+            key="--format",
+            remedy=f"Known: {', '.join(RENDERERS)}",
+        )
+    target = Run.existing(folder)
+    with target.locked():
+        verdict = evaluation.evaluate(target, _reporter(quiet))
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        for name in formats:
+            (out / f"scorecard.{name}").write_bytes((folder / f"scorecard.{name}").read_bytes())
+    return _result(target, verdict, out)
+
+
+def gate(folder: Path, *, strict: bool) -> dict[str, Any]:
+    """The verdict as it stands; insufficient while the run, or a part of its evidence, is missing."""
+    target = Run.existing(folder)
+    verdict = evaluation.standing_verdict(target)
+    if verdict is None:
+        card = target.scorecard()
+        verdict = decide(evaluation.gate_results(card), coverage=evaluation.coverage(card), strict=strict)
+    return _result(target, verdict)
+
+
+def verify(folder: Path, head: str | None) -> dict[str, Any]:
+    """Check every byte of a run's evidence; see ``verification.verify``."""
+    report = verification.verify(folder, head)
+    return {
+        "problems": [f"{p.file}: {p.what}. {p.remedy}" for p in report.problems],
+        "files": report.files,
+        "bytes": report.bytes,
+        "head": report.head,
+    }
+
+
+def _result(target: Run, verdict: Verdict, folder: Path | None = None) -> dict[str, Any]:
+    card = target.scorecard()
+    return {
+        "verdict": verdict.verdict,
+        "verdict_reason": verdict.reason,
+        "run_id": card["run_id"],
+        "accounting": card["accounting"],
+        "gates": card["gates"],
+        "scorecard": str((folder or target.folder) / "scorecard.html"),
+    }
+
+
+def _reporter(quiet: bool) -> progress.Reporter:
+    return progress.reporter(quiet=quiet, stream=sys.stderr)

@@ -1,0 +1,151 @@
+"""Checks what a run needs, before it starts, and says what each lack costs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from audit import config as configuration
+from audit import hmac_key, sources
+from audit.config import AuditConfig
+from audit.errors import AuditError
+from audit.screens import Screen
+
+_GIB = 1 << 30
+#: Measured peak of a worker with every screen loaded, and of the driver, in GiB; see docs/architecture.md.
+_WORKER_GIB = 1.2
+#: Bytes of parts per byte of text, at most: rows and sketches of short documents weigh most.
+_DISK_SHARE = 0.5
+_EXTRAS = {
+    "datasets": ("huggingface", "hf:// inputs and saved Hugging Face data sets cannot be read"),
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at: ``ok``, ``lacks`` (something is lost) or ``fails`` (the run cannot work)."""
+
+    name: str
+    state: str
+    found: str
+    cost: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+def examine(path: Path | None) -> list[Check]:
+    """Run every check; the configuration's own only when one is given."""
+    checks = [_python(), _memory(None), _disk(None), _key(), *_extras()]
+    if path is None:
+        return checks
+    try:
+        config = configuration.load(path)
+    except AuditError as error:
+        return [*checks, Check("configuration", "fails", str(error))]
+    checks[1] = _memory(config)
+    return [
+        *checks,
+        Check("configuration", "ok", f"digest {config.digest()[:16]}"),
+        *_inputs(config, path),
+        *_models(config),
+    ]
+
+
+def lines(checks: Iterable[dict[str, Any]]) -> list[str | Table]:
+    """Lines for people."""
+    table = Table("check", "state", "found", "what a lack costs", box=None, pad_edge=False)
+    for check in checks:
+        table.add_row(check["name"], check["state"], check["found"], check["cost"])
+    return [table]
+
+
+def _python() -> Check:
+    found = ".".join(str(part) for part in sys.version_info[:3])
+    return Check("python", "ok" if sys.version_info >= (3, 11) else "fails", found)
+
+
+def _memory(config: AuditConfig | None) -> Check:
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / _GIB
+    workers = (config.run.workers if config else None) or os.cpu_count() or 1
+    need = (workers + 1) * _WORKER_GIB
+    found = f"{total:.0f} GiB, {workers} workers want about {need:.0f}"
+    if total >= need:
+        return Check("memory", "ok", found)
+    return Check("memory", "lacks", found, f"set run.workers to {max(1, int(total / _WORKER_GIB) - 1)}")
+
+
+def _disk(needed: int | None) -> Check:
+    free = shutil.disk_usage(Path.cwd()).free
+    want = needed or 0
+    found = f"{free / _GIB:.0f} GiB free here" + (f", about {want / _GIB:.1f} wanted" if want else "")
+    return Check(
+        "disk",
+        "ok" if free > want else "fails",
+        found,
+        "" if free > want else "the run stops when it is full",
+    )
+
+
+def _key() -> Check:
+    path = hmac_key.default_path()
+    if not path.exists():
+        return Check("hmac key", "ok", f"{path} (made by the first run)")
+    return _attempt("hmac key", lambda: f"{path}, id {hmac_key.load_or_create(path).key_id}")
+
+
+def _extras() -> list[Check]:
+    return [_extra(package, extra, cost) for package, (extra, cost) in _EXTRAS.items()]
+
+
+def _extra(package: str, extra: str, cost: str) -> Check:
+    try:
+        return Check(package, "ok", version(package))
+    except PackageNotFoundError:
+        return Check(package, "lacks", "not installed", f'{cost}; pip install "corpus-audit[{extra}]"')
+
+
+def _inputs(config: AuditConfig, path: Path) -> list[Check]:
+    if not config.corpus.inputs:
+        return [Check("inputs", "lacks", "none in the configuration", "name them after the configuration")]
+    try:
+        shards = sources.plan(
+            config.corpus.inputs,
+            format=config.corpus.format,
+            shard_bytes=config.run.shard_bytes,
+            base=path.resolve().parent,
+        )
+    except AuditError as error:
+        return [Check("inputs", "fails", str(error))]
+    size = sum(shard.size for shard in shards)
+    return [
+        Check("inputs", "ok", f"{len(shards)} shards, {size / 1e6:,.1f} MB"),
+        _disk(int(size * _DISK_SHARE)),
+    ]
+
+
+def _models(config: AuditConfig) -> list[Check]:
+    return [
+        _attempt(f"screen {screen.name}", partial(_resources, screen)) for screen in config.build_screens()
+    ]
+
+
+def _resources(screen: Screen) -> str:
+    return ", ".join(f"{name} {value[:16]}" for name, value in screen.resources().items())
+
+
+def _attempt(name: str, probe: Callable[[], str]) -> Check:
+    try:
+        return Check(name, "ok", probe())
+    except (AuditError, OSError, ImportError) as error:
+        return Check(name, "fails", f"{type(error).__name__}: {error}")

@@ -1,0 +1,235 @@
+"""Gathers what gates are held against: screens' counts and people's judgements, by slice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from audit.census import Census, Unit
+from audit.dimensions import REPORTED
+from audit.drawing import Drawing
+from audit.estimation import Prevalence, stratum_samples
+from audit.model import WHOLE, Estimate
+
+#: Values of a dimension that get estimates of their own, by documents; gates may name any other.
+_VALUES = 12
+_UNITS: tuple[Unit, Unit] = ("documents", "tokens")
+
+
+@dataclass(frozen=True)
+class DuplicateCount:
+    """Removable copies, with the doubt that sketches leave; evidence for gates.
+
+    Attributes:
+        metric, slice: As gates name them.
+        total, n: Documents (or tokens) of the slice, and documents screened.
+        flagged: Of those, in copies that do not represent their cluster.
+        fewer, more: How many documents (or tokens) of the whole corpus the screen may have taken for
+            copies wrongly, or missed. They are charged to every slice in full, since nobody knows where
+            they lie.
+    """
+
+    metric: str
+    slice: str
+    total: int
+    flagged: int
+    n: int
+    fewer: float
+    more: float
+
+    reviewed: ClassVar[bool] = False
+    unjudged: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def value(self) -> float | None:
+        """Share of copies; None in an empty slice."""
+        return self.flagged / self.total if self.total else None
+
+    def upper_limit(self, alpha: float) -> float:
+        """The share if every doubt is a copy, whatever the alpha."""
+        del alpha
+        return min(1.0, (self.flagged + self.more) / self.total) if self.total else 1.0
+
+    def lower_limit(self, alpha: float) -> float:
+        """The share if no doubt is a copy, whatever the alpha."""
+        del alpha
+        return max(0.0, (self.flagged - self.fewer) / self.total) if self.total else 0.0
+
+    def p_value_at_most(self, limit: float) -> float:
+        """0 where even the lower limit is over it, else 1."""
+        return 0.0 if self.lower_limit(0.0) > limit else 1.0
+
+    def estimate(self, alpha: float) -> Estimate:
+        """As an estimate; the limits come from pairs within the sketch's error of the threshold."""
+        if not self.total:
+            return Estimate(self.metric, self.slice, None, None, None, self.n, 1.0, _DUPLICATE_METHOD)
+        return Estimate(
+            self.metric,
+            self.slice,
+            self.value,
+            self.lower_limit(alpha),
+            self.upper_limit(alpha),
+            self.n,
+            1.0,
+            _DUPLICATE_METHOD,
+        )
+
+    def labels_to_decide(self, limit: float, alpha: float) -> None:
+        """None: no judgement changes the count."""
+        del limit, alpha
+
+
+_DUPLICATE_METHOD = (
+    "census of the screen: copies beside their cluster's representative; limits: every pair within the "
+    "sketch's error of the threshold refused or accepted, and the candidates that banding is expected to miss"
+)
+
+Evidence = Prevalence | Census | DuplicateCount
+
+
+def gather(
+    db: duckdb.DuckDBPyConnection,
+    drawing: Drawing | None,
+    questions: Sequence[str],
+    wanted: Sequence[str],
+    doubt: Mapping[str, float],
+    *,
+    screened: int,
+    lost: int,
+) -> list[Evidence]:
+    """All evidence of a run.
+
+    Args:
+        db: With the count tables, the views over the parts, and ``samples`` and ``judgements`` filled.
+        drawing: The review sample; None when there is no document.
+        questions: That reviewers are asked.
+        wanted: Slices that gates name, beside those that are reported anyway.
+        doubt: Statistics of the duplicate screen (``duplicates_low``, ``duplicates_high``).
+        screened, lost: Documents, and records that should have been and were rejected.
+    """
+    evidence: list[Evidence] = [*_unscreened(lost, screened), *_censuses(db), *_duplicates(db, doubt)]
+    if drawing is None:
+        return evidence
+    slices = list(dict.fromkeys([WHOLE, *_reported_slices(db), *wanted]))
+    for question in questions:
+        draws = _judged_draws(db, question)
+        for name in slices:
+            evidence += _prevalences(question, name, drawing, draws)
+    return evidence
+
+
+def conditions(name: str) -> dict[str, str]:
+    """Dimension -> value of a slice's name; empty for the whole corpus."""
+    if name == WHOLE:
+        return {}
+    return dict(part.split("=", 1) for part in name.split("&"))
+
+
+def _unscreened(lost: int, screened: int) -> Iterator[Census]:
+    total = lost + screened
+    method = "count of records that should be documents and could not be screened"
+    yield Census("unscreened", WHOLE, total, total, lost, total, "documents", method)
+
+
+def _censuses(db: duckdb.DuckDBPyConnection) -> Iterator[Census]:
+    rows = db.execute(
+        """SELECT dimension, value, screen, documents, tokens, evaluated, flagged, evaluated_tokens,
+        flagged_tokens FROM slice_counts WHERE screen <> 'duplicates' ORDER BY ALL"""
+    ).fetchall()
+    for dimension, value, screen, documents, tokens, evaluated, flagged, seen_tokens, hit_tokens in rows:
+        where = _slice(dimension, value)
+        yield Census(f"{screen}.flagged", where, documents, evaluated, flagged, evaluated, "documents")
+        yield Census(f"{screen}.flagged_tokens", where, tokens, seen_tokens, hit_tokens, evaluated, "tokens")
+
+
+def _duplicates(db: duckdb.DuckDBPyConnection, doubt: Mapping[str, float]) -> Iterator[DuplicateCount]:
+    rows = db.execute(
+        """SELECT dimension, value, documents, tokens, flagged, flagged_tokens
+        FROM slice_counts WHERE screen = 'duplicates' ORDER BY ALL"""
+    ).fetchall()
+    whole = next((row for row in rows if row[0] == WHOLE), None)
+    if whole is None:
+        return
+    fewer = max(0.0, whole[4] - doubt.get("duplicates_low", whole[4]))
+    more = max(0.0, doubt.get("duplicates_high", whole[4]) - whole[4])
+    each = whole[3] / max(whole[2], 1)  # a doubtful document's tokens are not known: the corpus' mean
+    for dimension, value, documents, tokens, flagged, flagged_tokens in rows:
+        where = _slice(dimension, value)
+        yield DuplicateCount("duplicates.documents", where, documents, flagged, documents, fewer, more)
+        yield DuplicateCount(
+            "duplicates.tokens", where, tokens, flagged_tokens, documents, fewer * each, more * each
+        )
+
+
+def _slice(dimension: str, value: str) -> str:
+    return WHOLE if dimension == WHOLE else f"{dimension}={value}"
+
+
+def _reported_slices(db: duckdb.DuckDBPyConnection) -> list[str]:
+    names = []
+    for dimension in REPORTED:
+        rows = db.execute(
+            f"SELECT {dimension}, sum(documents) FROM cells GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {_VALUES}"
+        ).fetchall()
+        names += [f"{dimension}={value}" for value, _ in rows]
+    return names
+
+
+def _judged_draws(db: duckdb.DuckDBPyConnection, question: str) -> pa.Table:
+    """The sample in draw order with dimensions, tokens and the answer to one question.
+
+    Where several people answered, the majority decides; without one the answer is unsure.
+    """
+    dimensions = ", ".join(f"slices.{name}" for name in REPORTED)
+    return db.sql(
+        f"""WITH counted AS (
+            SELECT doc_id, label, count(*) AS votes FROM judgements
+            WHERE question = ? AND NOT superseded GROUP BY ALL),
+        ranked AS (
+            SELECT doc_id, label, 2 * votes > sum(votes) OVER (PARTITION BY doc_id) AS decides,
+                bool_or(2 * votes > (SELECT sum(votes) FROM counted AS all_votes
+                    WHERE all_votes.doc_id = counted.doc_id)) OVER (PARTITION BY doc_id) AS decided,
+                row_number() OVER (PARTITION BY doc_id ORDER BY label) AS rank
+            FROM counted),
+        answers AS (
+            SELECT doc_id, CASE WHEN decided THEN label ELSE 'unsure' END AS label
+            FROM ranked WHERE decides OR (NOT decided AND rank = 1))
+        SELECT samples.stratum, samples.draw, answers.label, documents.n_tokens AS tokens, {dimensions}
+        FROM samples JOIN base_documents AS documents USING (shard, position)
+        JOIN slices USING (shard, position) LEFT JOIN answers ON answers.doc_id = samples.doc_id
+        ORDER BY samples.stratum, samples.draw""",
+        params=[question],
+    ).to_arrow_table()
+
+
+def _prevalences(question: str, name: str, drawing: Drawing, draws: pa.Table) -> list[Prevalence]:
+    wanted = conditions(name)
+    if not set(wanted) <= set(REPORTED):
+        return []  # a gate on a dimension that is not there finds no evidence, and says so
+    cells = drawing.cells.filter(pa.array(_mask(drawing.cells, wanted)))
+    if len(cells) == 0:
+        return []
+    counts = [("documents", "sum"), ("tokens", "sum"), ("max_tokens", "max")]
+    strata = cells.group_by("stratum", use_threads=False).aggregate(counts)
+    strata = strata.rename_columns(["stratum", "documents", "tokens", "max_tokens"]).sort_by("stratum")
+    names = strata.column("stratum").combine_chunks()
+    members = draws.append_column("member", pa.array(_mask(draws, wanted)))
+    members = members.filter(pc.is_in(members.column("stratum"), value_set=names))
+    samples = stratum_samples(strata, members)
+    return [
+        Prevalence(question if unit == "documents" else f"{question}.tokens", name, samples, unit)
+        for unit in _UNITS
+    ]
+
+
+def _mask(table: pa.Table, wanted: Mapping[str, str]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    mask = np.ones(len(table), bool)
+    for dimension, value in wanted.items():
+        mask &= np.asarray(pc.equal(table.column(dimension), value).to_numpy(), bool)
+    return mask

@@ -1,0 +1,111 @@
+"""Runs a screen on a batch so that one odd document can neither stop the pass nor vanish from it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from audit.errors import AuditError, FatalError
+from audit.facts import constant
+from audit.model import FINDING_SCHEMA, FINDING_STRUCT, ScreenResult
+from audit.screens import Screen, ScreenContext
+
+EVALUATED = "evaluated"
+_FINDINGS_TYPE = pa.list_(FINDING_STRUCT)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A batch's rows in a screen's part schema, and how many documents ended in which state."""
+
+    rows: pa.RecordBatch
+    states: Counter[str]
+
+
+def part_schema(screen: Screen) -> pa.Schema:
+    """Columns of a screen's part: identity, measures, state (null = evaluated), findings."""
+    return pa.schema(
+        [
+            pa.field("shard", pa.dictionary(pa.int32(), pa.string())),
+            pa.field("position", pa.int64()),
+            *(pa.field(f"{screen.name}_{name}", kind) for name, kind in screen.measures.items()),
+            pa.field("state", pa.string()),
+            pa.field("findings", _FINDINGS_TYPE),
+        ]
+    )
+
+
+def measure(screen: Screen, batch: pa.RecordBatch, context: ScreenContext, shard: str) -> Measured:
+    """Measure a batch (``DOCUMENT_SCHEMA``); where the screen raises, find the documents at fault.
+
+    Raises:
+        AuditError: The screen itself cannot work (a missing model): no document is to blame.
+        MemoryError: The batch does not fit; the worker is to blame, not a document.
+    """
+    rows = [_to_rows(screen, part, result, shard) for part, result in _isolate(screen, batch, context)]
+    table = pa.Table.from_batches(rows).combine_chunks()
+    merged = table.to_batches()[0]
+    states = merged.column(merged.schema.get_field_index("state"))
+    counts = Counter({k or EVALUATED: v for k, v in _value_counts(states)})
+    return Measured(merged, counts)
+
+
+def _value_counts(states: pa.Array) -> list[tuple[str | None, int]]:
+    return [(item["values"], item["counts"]) for item in states.value_counts().to_pylist()]
+
+
+def _isolate(
+    screen: Screen, batch: pa.RecordBatch, context: ScreenContext
+) -> list[tuple[pa.RecordBatch, ScreenResult]]:
+    try:
+        return [(batch, screen.measure(batch, context))]
+    except (AuditError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001 - a screen may fail in any way; it is counted, below
+        if len(batch) > 1:
+            middle = len(batch) // 2
+            return _isolate(screen, batch.slice(0, middle), _slice(context, 0, middle)) + _isolate(
+                screen, batch.slice(middle), _slice(context, middle, len(batch) - middle)
+            )
+        # The message may quote the document: only the type is kept.
+        nulls = {name: pa.nulls(1, kind) for name, kind in screen.measures.items()}
+        return [(batch, ScreenResult(nulls, None, {0: f"failed: {type(error).__name__}"}))]
+
+
+def _slice(context: ScreenContext, start: int, length: int) -> ScreenContext:
+    upstream = {name: column.slice(start, length) for name, column in context.upstream.items()}
+    return ScreenContext(upstream, context.hmac_key)
+
+
+def _to_rows(screen: Screen, batch: pa.RecordBatch, result: ScreenResult, shard: str) -> pa.RecordBatch:
+    schema = part_schema(screen)
+    if set(result.measurements) != set(screen.measures):
+        raise FatalError(f"screen {screen.name!r} did not fill the measures that it declares")
+    columns = [result.measurements[name].cast(kind) for name, kind in screen.measures.items()]
+    if any(len(column) != len(batch) for column in columns):
+        raise FatalError(f"screen {screen.name!r} returned columns that do not match its batch")
+    states = [result.not_evaluated.get(row) for row in range(len(batch))] if result.not_evaluated else None
+    state = pa.array(states, pa.string()) if states else pa.nulls(len(batch), pa.string())
+    findings = _to_lists(result.findings, len(batch))
+    identity = [constant(shard, len(batch)), batch.column("position")]
+    return pa.RecordBatch.from_arrays([*identity, *columns, state, findings], schema=schema)
+
+
+def _to_lists(findings: pa.Table | None, rows: int) -> pa.Array:
+    """The long table as one list per document, ordered by row, start, end and kind."""
+    if findings is None:
+        findings = FINDING_SCHEMA.empty_table()
+    order = [("row", "ascending"), ("start", "ascending"), ("end", "ascending"), ("kind", "ascending")]
+    table = findings.select(FINDING_SCHEMA.names).cast(FINDING_SCHEMA).sort_by(order).combine_chunks()
+    counts = np.bincount(table.column("row").to_numpy(), minlength=rows)
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    fields = [_chunk(table.column(field.name), field.type) for field in FINDING_STRUCT]
+    values = pa.StructArray.from_arrays(fields, fields=list(FINDING_STRUCT))
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values, type=_FINDINGS_TYPE)
+
+
+def _chunk(column: pa.ChunkedArray, kind: pa.DataType) -> pa.Array:
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], kind)

@@ -1,0 +1,194 @@
+"""The whole story: from inputs to a verdict.
+
+    plan -> screen every shard -> resolve duplicates -> slice and count -> evaluate
+
+``evaluate`` (sample, estimate, gates, database, scorecard) reads only what the run folder holds, so
+judgements that arrive later cost no second pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from audit import facts, hmac_key, partindex, resolving, slicing, sources, tasks
+from audit import reports as shardlog
+from audit.config import AuditConfig
+from audit.engines import Engine
+from audit.errors import ConfigurationError
+from audit.evaluation import evaluate
+from audit.inputs import SeenInputs
+from audit.lineage import manifest
+from audit.model import Shard, Verdict
+from audit.progress import Reporter
+from audit.run import MANIFEST, Run
+from audit.sampling import derive_seed
+from audit.screens import CorpusScreen, is_corpus_wide
+from audit.slicing import SliceTask, Slicing
+from audit.store import Part, digest_file
+from audit.tasks import Screening, ShardReport, ShardTask
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to audit: a configuration, where it stands, and inputs that override its own."""
+
+    config: AuditConfig
+    base: Path
+    inputs: tuple[str, ...] = ()
+
+
+def audit(request: Request, run: Run, engine: Engine, report: Reporter, *, fresh: bool = False) -> Verdict:
+    """Audit a corpus into a run folder, or bring an earlier run up to date.
+
+    Raises:
+        ConfigurationError: Nothing to read, or a configuration that cannot work.
+        FatalError: The folder is in use, the disk is full, or evidence is damaged.
+    """
+    with run.locked():
+        run.store.clear_scratch()
+        if fresh:
+            run.store.retire([])
+        config = request.config
+        shards = plan(request)
+        key = hmac_key.load_or_create(outside=run.folder)
+        run.journal.append(
+            "started", {"configuration": config.digest(), "shards": len(shards), "fresh": fresh}
+        )
+        screening = Screening(
+            run.store.folder.resolve(),
+            config.build_screens(),
+            config.corpus.columns,
+            config.read_limits(),
+            key.key_id,
+            key.key,
+        )
+        reports = screen(run, screening, shards, engine, report, fresh=fresh)
+        resolutions = resolve(run, screening, reports, report)
+        slices = slice_all(run, config, screening, reports, engine, report)
+        parts = _parts(reports) + [r.part for r in resolutions] + slices
+        run.store.retire(parts)
+        record(run, config, screening, reports, parts)
+        return evaluate(run, report)
+
+
+def plan(request: Request) -> list[Shard]:
+    """The shards of the corpus, in a stable order that no setting of the engine changes."""
+    config = request.config
+    inputs, base = (request.inputs, Path.cwd()) if request.inputs else (config.corpus.inputs, request.base)
+    if not inputs:
+        raise ConfigurationError(
+            "there is nothing to read",
+            key="corpus.inputs",
+            remedy="List files there, or name them after the configuration",
+        )
+    return sources.plan(inputs, format=config.corpus.format, shard_bytes=config.run.shard_bytes, base=base)
+
+
+def screen(
+    run: Run, screening: Screening, shards: Sequence[Shard], engine: Engine, report: Reporter, *, fresh: bool
+) -> list[ShardReport]:
+    """Run every screen over every shard; what stands already is not computed again."""
+    seen = SeenInputs(run.cache / "inputs.jsonl")
+    before = set() if fresh else run.store.shards(facts.FAMILY)
+    work = [
+        ShardTask(screening, shard, None if fresh else seen.digest(shard), shard.shard in before)
+        for shard in shards
+    ]
+    with report.stage("screen", sum(shard.size for shard in shards)) as stage:
+        reports = [standing for task in work if (standing := tasks.recall(task)) is not None]
+        stage.advance(sum(r.documents for r in reports), sum(r.shard.size for r in reports))
+        done = {r.shard.shard for r in reports}
+        rest = [task for task in work if task.shard.shard not in done]
+        for outcome in engine.map(tasks.screen_shard, rest, stage.advance):
+            result = outcome.result or ShardReport(
+                outcome.task.shard, "failed", reason=f"lost: {outcome.lost}"
+            )
+            if result.digest is not None:
+                seen.saw(result.shard, result.digest)
+            reports.append(result)
+    return sorted(reports, key=lambda r: r.shard.shard)
+
+
+def resolve(
+    run: Run, screening: Screening, reports: Sequence[ShardReport], report: Reporter
+) -> list[resolving.Resolution]:
+    """The second stage of the corpus-wide screens."""
+    standing = {r.shard.shard: r for r in reports if r.keys}
+    resolutions = []
+    for member in screening.screens:
+        if isinstance(member, CorpusScreen) and is_corpus_wide(member) and standing:
+            sketches = resolving.StoredSketches(
+                run.store,
+                {shard: Part(member.name, shard, r.keys[member.name]) for shard, r in standing.items()},
+                {shard: r.shard for shard, r in standing.items()},
+                screening.columns,
+                screening.limits,
+            )
+            with report.stage(member.name.replace("_", " "), 0):
+                resolutions.append(resolving.resolve(member, sketches))
+    return resolutions
+
+
+def slice_all(
+    run: Run,
+    config: AuditConfig,
+    screening: Screening,
+    reports: Sequence[ShardReport],
+    engine: Engine,
+    report: Reporter,
+) -> list[Part]:
+    """Dimensions and additive counts of every shard, from its parts."""
+    how = Slicing(run.store.folder.resolve(), screening.screens, config.sampling.bands)
+    work = [SliceTask(how, r.shard.shard, dict(r.keys)) for r in reports if r.keys]
+    stale = [t for t in work if not all(run.store.has(part) for part in slicing.slice_keys(t).values())]
+    with report.stage("slice", 0) as stage:
+        for outcome in engine.map(slicing.slice_shard, stale, stage.advance):
+            if outcome.result is None:
+                slicing.slice_shard(outcome.task)
+    return [part for task in work for part in slicing.slice_keys(task).values()]
+
+
+def _parts(reports: Sequence[ShardReport]) -> list[Part]:
+    return [Part(family, r.shard.shard, key) for r in reports for family, key in r.keys.items()]
+
+
+def record(
+    run: Run, config: AuditConfig, screening: Screening, reports: Sequence[ShardReport], parts: Sequence[Part]
+) -> None:
+    """Write down what went in and what came out: shards, index of parts, manifest, journal."""
+    shardlog.save(run.store.folder / shardlog.FILE, reports)
+    partindex.write(run.store, parts)
+    inputs = [
+        manifest.InputRecord(
+            r.shard.shard,
+            r.shard.name,
+            r.shard.uri,
+            r.shard.size,
+            r.digest,
+            r.documents,
+            r.rejected,
+            r.status,
+        )
+        for r in reports
+    ]
+    index = digest_file(run.store.folder / partindex.FILE)
+    built = manifest.build(
+        corpus=config.corpus.name,
+        configuration=config.resolved(),
+        configuration_digest=config.digest(),
+        inputs=inputs,
+        packages=manifest.package_versions(),
+        models={
+            f"{s.name}.{name}": value for s in screening.screens for name, value in s.resources().items()
+        },
+        seed=derive_seed(config.corpus.name, config.policy_digest()).hex(),
+        hmac_key_id=screening.key_id,
+        parts_index=index,
+    )
+    manifest.write(run.folder / MANIFEST, built)
+    run.journal.append(
+        "screened",
+        {"manifest": digest_file(run.folder / MANIFEST), "parts": index, "run_id": built["run_id"]},
+    )

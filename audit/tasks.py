@@ -1,0 +1,298 @@
+"""The pass over one shard, as a worker does it: read, screen, commit the parts.
+
+A task is safe to run twice: what it writes depends only on the shard's bytes, the configuration and
+the code, and appears under its work key in one step.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from audit import facts, meter, sources, workkeys
+from audit.config import digest_json
+from audit.errors import FatalError, InputError
+from audit.measuring import measure, part_schema
+from audit.model import NO_DOCUMENT, Batch, Reject, Shard
+from audit.screens import Screen, ScreenContext
+from audit.sources import ColumnMapping, ReadLimits
+from audit.store import Part, PartWriter, Store
+
+REJECTS = "rejects"
+REJECT_SCHEMA = pa.schema(
+    [
+        pa.field("shard", pa.dictionary(pa.int32(), pa.string())),
+        pa.field("position", pa.int64()),
+        pa.field("reason", pa.string()),
+        pa.field("detail", pa.string()),
+    ]
+)
+#: Errors after which the documents read so far stand, since they depend on the content alone.
+PARTIAL = ("truncated", "corrupt")
+
+
+@dataclass(frozen=True)
+class Screening:
+    """What a worker must know of the run, the same for every shard."""
+
+    parts: Path
+    screens: tuple[Screen, ...]
+    columns: ColumnMapping
+    limits: ReadLimits
+    key_id: str
+    hmac_key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """A shard to screen.
+
+    Attributes:
+        known_digest: Of its content, when file size and time say that it has not changed.
+        seen_before: An earlier part of this shard stands: digest first, it may spare the pass.
+    """
+
+    screening: Screening
+    shard: Shard
+    known_digest: str | None = None
+    seen_before: bool = False
+
+
+@dataclass(frozen=True)
+class ShardReport:
+    """How a shard came out.
+
+    Attributes:
+        status: complete, truncated (documents up to the damage stand) or failed (none do).
+        reason: Why it is not complete.
+        digest: Of its content; None when it could not be read.
+        documents, rejected: Records that were screened, and that were not.
+        lost: Of the rejected, those that should have been documents (``NO_DOCUMENT`` names the others).
+        keys: Family -> work key of its parts.
+        computed: Families that this task computed; the others stood already.
+    """
+
+    shard: Shard
+    status: str
+    reason: str | None = None
+    digest: str | None = None
+    documents: int = 0
+    rejected: int = 0
+    lost: int = 0
+    keys: Mapping[str, str] = field(default_factory=dict)
+    computed: tuple[str, ...] = ()
+
+
+def screen_shard(task: ShardTask) -> ShardReport:
+    """Bring every part of a shard up to date.
+
+    Raises:
+        FatalError, ConfigurationError: The run cannot go on. Troubles of the input end in the report.
+    """
+    try:
+        digest = task.known_digest
+        if (report := recall(task)) is not None:
+            return report
+        if digest is None and task.seen_before:
+            digest = sources.content_digest(task.shard)
+        if digest is not None:
+            standing = _standing(task, digest)
+            missing = [family for family, part in standing.items() if not _store(task).has(part)]
+            if not missing:
+                return _recall(task, digest, ())
+        else:
+            missing = list(_families(task.screening))
+        return _Pass(task, digest, missing).run()
+    except InputError as error:
+        return ShardReport(task.shard, "failed", reason=f"{error.reason}: {error.detail}")
+
+
+def recall(task: ShardTask) -> ShardReport | None:
+    """The report of a shard whose content is known and whose parts all stand; None otherwise."""
+    if task.known_digest is None:
+        return None
+    parts = _standing(task, task.known_digest).values()
+    return _recall(task, task.known_digest, ()) if all(map(_store(task).has, parts)) else None
+
+
+def work_keys(screening: Screening, shard: Shard, digest: str) -> dict[str, str]:
+    """Family -> work key, for the facts, the rejects and every screen."""
+    reading = digest_json(
+        {
+            "columns": dataclasses.asdict(screening.columns),
+            "limits": screening.limits.max_document_bytes,
+            "format": shard.format,
+            "reader": dict(sources.fingerprint(shard.format)),
+            "code": workkeys.code_digest("audit.sources"),
+        }
+    )
+    names = {"content": digest, "reading": reading, "name": shard.name}
+    keys = {
+        facts.FAMILY: workkeys.derived_key(facts.FAMILY, "audit.facts", [], names),
+        REJECTS: workkeys.derived_key(REJECTS, "audit.model", [], names),
+    }
+    for screen in screening.screens:
+        keys[screen.name] = workkeys.screen_key(screen, digest, reading, keys, screening.key_id)
+    return keys
+
+
+class _Pass:
+    """One reading of a shard that fills the families that are missing."""
+
+    def __init__(self, task: ShardTask, expected: str | None, missing: Sequence[str]) -> None:
+        self._task, self._expected, self._missing = task, expected, tuple(missing)
+        self._screens = [s for s in task.screening.screens if s.name in missing]
+        self._standing = _StandingColumns(task, expected, self._screens)
+        self._rejected = self._lost = 0
+        self._rows = 0
+        self._evaluations: dict[str, Counter[str]] = {s.name: Counter() for s in self._screens}
+
+    def run(self) -> ShardReport:
+        """Read, measure, commit."""
+        content = sources.ContentDigest()
+        status, reason = "complete", None
+        with ExitStack() as stack:
+            writers = {name: stack.enter_context(self._writer(name)) for name in self._missing}
+            try:
+                for batch in self._batches(content):
+                    self._take(batch, writers)
+            except InputError as error:
+                if error.reason not in PARTIAL:
+                    raise
+                status, reason = "truncated", f"{error.reason}: {error.detail}"
+            digest = content.hexdigest()
+            if self._expected is not None and digest != self._expected:
+                raise InputError("changed_while_reading", "its content is not what it was when the run began")
+            self._commit(writers, digest, status, reason)
+        return _recall(self._task, digest, self._missing)
+
+    def _batches(self, content: sources.ContentDigest) -> Iterator[Batch]:
+        task = self._task
+        for batch in sources.read(task.shard, task.screening.columns, task.screening.limits, content):
+            yield batch
+            meter.advance(len(batch.documents), batch.bytes_read)
+
+    def _writer(self, name: str) -> PartWriter:
+        screens = {screen.name: screen for screen in self._screens}
+        if name in screens:
+            schema = part_schema(screens[name])
+        else:
+            schema = facts.SCHEMA if name == facts.FAMILY else REJECT_SCHEMA
+        return _store(self._task).writer(name, schema)
+
+    def _take(self, batch: Batch, writers: Mapping[str, PartWriter]) -> None:
+        shard = self._task.shard.shard
+        self._rejected += len(batch.rejects)
+        self._lost += sum(reject.reason not in NO_DOCUMENT for reject in batch.rejects)
+        if REJECTS in writers and batch.rejects:
+            writers[REJECTS].add(_reject_table(shard, batch.rejects))
+        rows = len(batch.documents)
+        if rows == 0:
+            return
+        if facts.FAMILY in writers:
+            writers[facts.FAMILY].add(facts.describe(batch.documents, shard))
+        upstream = self._standing.slice(self._rows, rows)
+        for screen in self._screens:
+            context = ScreenContext(
+                {name: column for name, column in upstream.items() if name.startswith(_prefixes(screen))},
+                self._task.screening.hmac_key if screen.uses_key else None,
+            )
+            measured = measure(screen, batch.documents, context, shard)
+            upstream |= {name: measured.rows.column(name) for name in measured.rows.schema.names}
+            self._evaluations[screen.name].update(measured.states)
+            writers[screen.name].add(measured.rows)
+        self._rows += rows
+
+    def _commit(
+        self, writers: Mapping[str, PartWriter], digest: str, status: str, reason: str | None
+    ) -> None:
+        shard = self._task.shard.shard
+        keys = work_keys(self._task.screening, self._task.shard, digest)
+        common = {
+            "documents": self._rows,
+            "rejected": self._rejected,
+            "lost": self._lost,
+            "status": status,
+            "reason": reason,
+        }
+        for name, writer in writers.items():
+            metadata = {**common, "evaluations": dict(self._evaluations.get(name, {})), "content": digest}
+            writer.commit(Part(name, shard, keys[name]), metadata)
+
+
+class _StandingColumns:
+    """Measurements that earlier passes left and that missing screens need."""
+
+    def __init__(self, task: ShardTask, digest: str | None, screens: Sequence[Screen]) -> None:
+        running = {screen.name for screen in screens}
+        needed = {name for screen in screens for name in screen.needs} - running
+        self._tables = []
+        if digest is not None:
+            keys = work_keys(task.screening, task.shard, digest)
+            parts = [Part(name, task.shard.shard, keys[name]) for name in sorted(needed)]
+            self._tables = [_store(task).read(part) for part in parts]
+
+    def slice(self, start: int, rows: int) -> dict[str, pa.Array]:
+        columns: dict[str, pa.Array] = {}
+        for table in self._tables:
+            part = table.slice(start, rows).combine_chunks()
+            if part.num_rows != rows:
+                raise FatalError("a part has fewer rows than its shard; run again with --fresh")
+            columns |= {name: _one_array(part.column(name)) for name in part.column_names}
+        return columns
+
+
+def _one_array(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
+
+
+def _prefixes(screen: Screen) -> tuple[str, ...]:
+    return tuple(f"{name}_" for name in screen.needs)
+
+
+def _families(screening: Screening) -> list[str]:
+    return [facts.FAMILY, REJECTS, *(screen.name for screen in screening.screens)]
+
+
+def _standing(task: ShardTask, digest: str) -> dict[str, Part]:
+    keys = work_keys(task.screening, task.shard, digest)
+    return {family: Part(family, task.shard.shard, key) for family, key in keys.items()}
+
+
+def _recall(task: ShardTask, digest: str, computed: Sequence[str]) -> ShardReport:
+    parts = _standing(task, digest)
+    stored: dict[str, Any] = _store(task).metadata(parts[facts.FAMILY])
+    if not computed:
+        meter.advance(stored["documents"], task.shard.size)
+    return ShardReport(
+        task.shard,
+        stored["status"],
+        stored["reason"],
+        digest,
+        stored["documents"],
+        stored["rejected"],
+        stored["lost"],
+        {family: part.key for family, part in parts.items()},
+        tuple(computed),
+    )
+
+
+def _store(task: ShardTask) -> Store:
+    return Store(task.screening.parts)
+
+
+def _reject_table(shard: str, rejects: Sequence[Reject]) -> pa.Table:
+    columns = [
+        facts.constant(shard, len(rejects)),
+        pa.array([r.position for r in rejects], pa.int64()),
+        pa.array([r.reason for r in rejects], pa.string()),
+        pa.array([r.detail for r in rejects], pa.string()),
+    ]
+    return pa.Table.from_arrays(columns, schema=REJECT_SCHEMA)

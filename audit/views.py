@@ -1,0 +1,214 @@
+"""SQL of the views over the parts, by which a run answers questions.
+
+Everything joins on (shard, position): ids are for people, and may be renamed where they repeat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from audit.dimensions import REPORTED
+from audit.facts import FAMILY as DOCUMENTS
+from audit.resolving import FAMILY as DUPLICATES
+from audit.slicing import CELLS, FINDING_CELLS, SLICES
+from audit.tasks import REJECTS
+
+_DIMENSIONS = dict.fromkeys(REPORTED, "VARCHAR")
+
+#: View -> family of parts and the columns of an empty one.
+BASE = {
+    "base_documents": (
+        DOCUMENTS,
+        {
+            "shard": "VARCHAR",
+            "position": "BIGINT",
+            "doc_id": "VARCHAR",
+            "url": "VARCHAR",
+            "domain": "VARCHAR",
+            "source": "VARCHAR",
+            "timestamp": "TIMESTAMP",
+            "declared_language": "VARCHAR",
+            "n_chars": "BIGINT",
+            "n_words": "BIGINT",
+            "n_tokens": "BIGINT",
+            "text_digest": "BLOB",
+        },
+    ),
+    "rejects": (
+        REJECTS,
+        {"shard": "VARCHAR", "position": "BIGINT", "reason": "VARCHAR", "detail": "VARCHAR"},
+    ),
+    "slices": (SLICES, {"shard": "VARCHAR", "position": "BIGINT", **_DIMENSIONS}),
+    "cells": (CELLS, {**_DIMENSIONS, "documents": "BIGINT", "tokens": "BIGINT"}),
+    "finding_cells": (
+        FINDING_CELLS,
+        {
+            "screen": "VARCHAR",
+            "kind": "VARCHAR",
+            "severity": "VARCHAR",
+            **_DIMENSIONS,
+            "findings": "BIGINT",
+            "documents": "BIGINT",
+        },
+    ),
+    "duplicate_members": (
+        DUPLICATES,
+        {
+            "screen": "VARCHAR",
+            "shard": "VARCHAR",
+            "position": "BIGINT",
+            "cluster_id": "VARCHAR",
+            "representative_shard": "VARCHAR",
+            "representative_position": "BIGINT",
+            "jaccard": "REAL",
+            "exact": "BOOLEAN",
+        },
+    ),
+}
+
+_FINDING = {
+    "doc_id": "VARCHAR",
+    "screen": "VARCHAR",
+    "kind": "VARCHAR",
+    "start": "INTEGER",
+    '"end"': "INTEGER",
+    "score": "REAL",
+    "severity": "VARCHAR",
+    "preview": "VARCHAR",
+    "value_hash": "VARCHAR",
+    "shard": "VARCHAR",
+    "position": "BIGINT",
+}
+
+
+def parts(family: str) -> str:
+    """Table expression over a family's parts, by path relative to the run."""
+    return f"read_parquet('parts/{family}/*.parquet')"
+
+
+def base(name: str, *, standing: bool) -> str:
+    """A view over a family's parts, or an empty one of the same columns where no part stands."""
+    family, columns = BASE[name]
+    source = f"SELECT * FROM {parts(family)}" if standing else _empty(columns)
+    return f"CREATE VIEW {name} AS {source}"
+
+
+def documents(screens: Sequence[tuple[str, Sequence[str]]], *, renamed: bool) -> str:
+    """One row a document: facts, dimensions, and every measure of the screens (name, measures)."""
+    joins = [f"JOIN {parts(name)} AS {name} USING (shard, position)" for name, _ in screens]
+    measures = [f"{name}.{name}_{measure}" for name, ms in screens for measure in ms]
+    if any(name == "language" for name, _ in screens):
+        language = ["language.language_label AS language"]
+    else:
+        language = ["base.declared_language AS language", "NULL::REAL AS language_score"]
+    columns = [
+        f"{_id('base', renamed)} AS doc_id",
+        "shard",
+        "position",
+        *(f"base.{name}" for name in ("url", "domain", "source", "timestamp")),
+        *language,
+        "base.declared_language",
+        "slices.domain_class",
+        "slices.period",
+        *(f"base.{name}" for name in ("n_chars", "n_words", "n_tokens")),
+        "lower(hex(base.text_digest)) AS text_digest",
+        *measures,
+    ]
+    return f"""CREATE VIEW documents AS SELECT {", ".join(columns)}
+        FROM base_documents AS base JOIN slices USING (shard, position) {" ".join(joins)}
+        {_renames("base") if renamed else ""}"""
+
+
+def findings(screens: Iterable[str], *, renamed: bool) -> str:
+    """One row a finding."""
+    hit = ", ".join(f"hit.{name}" for name in list(_FINDING)[2:-2])
+    selects = [
+        f"""SELECT {_id("base", renamed)} AS doc_id, '{name}' AS screen, {hit}, base.shard, base.position
+        FROM (SELECT shard, position, unnest(findings) AS hit FROM {parts(name)}) AS found
+        JOIN base_documents AS base ON base.shard = found.shard AND base.position = found.position
+        {_renames("base") if renamed else ""}"""
+        for name in screens
+    ]
+    return "CREATE VIEW findings AS " + " UNION ALL ".join(selects or [_empty(_FINDING)])
+
+
+def duplicates(screen: str | None, *, renamed: bool) -> str:
+    """One row a member of a cluster, as the given screen found them."""
+    return f"""CREATE VIEW duplicates AS
+        SELECT {_id("member", renamed)} AS doc_id, found.cluster_id, {_id("head", renamed)} AS representative,
+            found.jaccard, found.exact, found.shard, found.position,
+            found.shard = found.representative_shard
+                AND found.position = found.representative_position AS is_representative
+        FROM duplicate_members AS found
+        JOIN base_documents AS member ON member.shard = found.shard AND member.position = found.position
+        JOIN base_documents AS head
+            ON head.shard = found.representative_shard AND head.position = found.representative_position
+        {_renames("member") + _renames("head") if renamed else ""}
+        WHERE found.screen = '{screen or ""}'"""
+
+
+#: Ids that earlier records have already.
+RENAME = """
+    INSERT INTO renamed_documents
+    SELECT shard, position, doc_id || '#' || shard || ':' || position
+    FROM base_documents
+    WHERE doc_id IN (SELECT doc_id FROM base_documents GROUP BY doc_id HAVING count(*) > 1)
+    QUALIFY row_number() OVER (PARTITION BY doc_id ORDER BY shard, position) > 1
+    ORDER BY ALL"""
+
+
+def count_flagged(screen: str, dimension: str) -> str:
+    """Additive counts of what a screen flagged, by one dimension."""
+    return f"""INSERT INTO slice_counts
+        SELECT '{dimension}', {_value(dimension)}, '{screen}', sum(documents), sum(tokens),
+            sum({screen}_evaluated), sum({screen}_flagged),
+            sum({screen}_evaluated_tokens), sum({screen}_flagged_tokens)
+        FROM cells GROUP BY ALL ORDER BY ALL"""
+
+
+def count_copies(dimension: str) -> str:
+    """Removable copies (members that do not represent their cluster), by one dimension."""
+    value = _value(dimension)
+    return f"""INSERT INTO slice_counts
+        WITH whole AS (
+            SELECT {value} AS value, sum(documents) AS documents, sum(tokens) AS tokens
+            FROM cells GROUP BY ALL),
+        copies AS (
+            SELECT {_value(dimension, "slices.")} AS value, count(*) AS documents, sum(n_tokens) AS tokens
+            FROM duplicates JOIN slices USING (shard, position)
+            JOIN base_documents USING (shard, position)
+            WHERE NOT is_representative GROUP BY ALL)
+        SELECT '{dimension}', whole.value, '{DUPLICATES}', whole.documents, whole.tokens, whole.documents,
+            coalesce(copies.documents, 0), whole.tokens, coalesce(copies.tokens, 0)
+        FROM whole LEFT JOIN copies USING (value) ORDER BY ALL"""
+
+
+def count_findings(dimension: str) -> str:
+    """Additive counts of findings, by one dimension."""
+    return f"""INSERT INTO finding_counts
+        SELECT screen, kind, severity, '{dimension}', {_value(dimension)}, sum(findings), sum(documents)
+        FROM finding_cells GROUP BY ALL ORDER BY ALL"""
+
+
+def largest_clusters(count: int) -> str:
+    """The clusters with most members."""
+    return f"""INSERT INTO cluster_counts
+        SELECT cluster_id, count(*), count(*) FILTER (exact), min(jaccard) FROM duplicates
+        GROUP BY cluster_id ORDER BY 2 DESC, 1 LIMIT {count}"""
+
+
+def _value(dimension: str, table: str = "") -> str:
+    return "'all'" if dimension == "all" else f"{table}{dimension}"
+
+
+def _id(table: str, renamed: bool) -> str:
+    return f"coalesce({table}_renamed.doc_id, {table}.doc_id)" if renamed else f"{table}.doc_id"
+
+
+def _renames(table: str) -> str:
+    return f""" LEFT JOIN renamed_documents AS {table}_renamed
+        ON {table}_renamed.shard = {table}.shard AND {table}_renamed.position = {table}.position """
+
+
+def _empty(columns: dict[str, str]) -> str:
+    return f"SELECT {', '.join(f'NULL::{kind} AS {name}' for name, kind in columns.items())} WHERE false"

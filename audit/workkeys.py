@@ -1,0 +1,94 @@
+"""Work keys: a digest of all that a part's content depends on.
+
+Two parts with one key have the same content; whoever changes code, parameters, models, libraries or
+the content itself gets another key, so nothing stale is ever reused.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import hashlib
+import importlib.util
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+from audit.config import digest_json
+from audit.screens import Screen
+
+_PACKAGE = "audit"
+
+
+def screen_key(screen: Screen, content: str, reading: str, upstream: Mapping[str, str], key_id: str) -> str:
+    """Work key of a screen's part.
+
+    Args:
+        screen: The screen with its parameters.
+        content: Digest of the shard's content.
+        reading: Digest of how the shard becomes documents (``reading_key``).
+        upstream: Screen name -> work key, for the screens that it needs.
+        key_id: Id of the HMAC key; counts only for screens that use it.
+    """
+    return digest_json(
+        {
+            "family": screen.name,
+            "version": screen.version,
+            "parameters": dataclasses.asdict(screen),  # type: ignore[call-overload]
+            "resources": dict(screen.resources()),
+            "code": code_digest(type(screen).__module__),
+            "content": content,
+            "reading": reading,
+            "upstream": {name: upstream[name] for name in screen.needs},
+            "hmac_key": key_id if screen.uses_key else None,
+        }
+    )
+
+
+def derived_key(family: str, module: str, inputs: Sequence[str], parameters: object) -> str:
+    """Work key of a part that is computed from other parts."""
+    return digest_json(
+        {"family": family, "code": code_digest(module), "inputs": list(inputs), "parameters": parameters}
+    )
+
+
+@cache
+def code_digest(module: str) -> str:
+    """SHA-256 over the sources of a module and of every module of this package that it imports."""
+    sources = {
+        name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in _reachable(module).items()
+    }
+    return digest_json(sources)
+
+
+def _reachable(module: str) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        path = _source(name)
+        if path is not None and name not in found:
+            found[name] = path
+            waiting += _imports(path)
+    return dict(sorted(found.items()))
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield node.module
+            # A name may be a submodule; those that are not have no source and fall away.
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _source(module: str) -> Path | None:
+    # Other packages count by version (`resources`); plug-ins by their own top module.
+    if module.split(".")[0] != _PACKAGE:
+        return None
+    try:
+        spec = importlib.util.find_spec(module)
+    except ModuleNotFoundError:
+        return None
+    return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
