@@ -155,8 +155,11 @@ class AuditConfig(_Section):
         return digest_json(plain)
 
     def policy_digest(self) -> str:
-        """SHA-256 of the policy; the sampling seed derives from it and the data set's name."""
-        return digest_json(self.policy.model_dump(mode="json"))
+        """SHA-256 of the policy; the sampling seed derives from it and the data set's name.
+
+        Defaults are left out: a later version that knows more settings draws the same sample.
+        """
+        return digest_json(self.policy.model_dump(mode="json", exclude_defaults=True))
 
 
 def digest_json(value: object) -> str:

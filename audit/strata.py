@@ -2,7 +2,8 @@
 
 Strata are cells of the slicing dimensions. Cells too sparse to estimate from are merged: dimensions are
 listed by importance, and wherever a cell expects under ten draws its last dimension becomes ``*``, again
-and again, until enough come together or only the rest stratum (all ``*``) is left.
+and again, until enough come together or only the rest stratum (all ``*``) is left. A remainder that is
+still sparse takes in its smallest sibling before it leaves the value that it shares with it.
 
 Draws go partly in proportion to size, the rest by Neyman's optimum for the variance that a screen's score
 predicts (J. Neyman, "On the two different aspects of the representative method", JRSS 97, 1934). The
@@ -169,16 +170,67 @@ def _collapse(cells: pa.Table, dimensions: Sequence[str], size: int, proportiona
     columns = {name: cells.column(name).combine_chunks() for name in dimensions}
     sparse = np.ones(len(cells), bool)
     labels = _labels(columns, len(cells))
-    for dropped in reversed(dimensions):
-        strata = _grouped(cells.append_column("stratum", labels), ["stratum"])
-        draws = np.minimum(size * _target(strata, proportional_share), _numbers(strata, "documents"))
-        codes = np.asarray(pc.index_in(labels, value_set=strata.column("stratum").combine_chunks()))
-        # A stratum taken whole is known exactly: merging it would only blur it.
-        whole = draws >= _numbers(strata, "documents")
-        sparse &= ((draws < SPARSE) & ~whole)[codes]
-        columns[dropped] = pc.if_else(pa.array(sparse), ANY, columns[dropped])
+    for level in reversed(range(len(dimensions))):
+        sparse &= _is_sparse(cells, labels, size, proportional_share)
+        columns[dimensions[level]] = pc.if_else(pa.array(sparse), ANY, columns[dimensions[level]])
         labels = _labels(columns, len(cells))
+        parents = _labels({name: columns[name] for name in dimensions[:level]}, len(cells))
+        while (
+            level and (joining := _siblings(cells, labels, parents, sparse, size, proportional_share)).any()
+        ):
+            sparse |= joining
+            for name in dimensions[level:]:
+                columns[name] = pc.if_else(pa.array(joining), ANY, columns[name])
+            labels = _labels(columns, len(cells))
     return labels
+
+
+def _is_sparse(
+    cells: pa.Table, labels: pa.Array, size: int, proportional_share: float
+) -> npt.NDArray[np.bool_]:
+    """Whether the stratum of each cell expects too few draws, and is not taken whole.
+
+    A stratum taken whole is known exactly: merging it would only blur it.
+    """
+    draws, documents = _expected_draws(cells, labels, size, proportional_share)
+    return np.asarray((draws < SPARSE) & (draws < documents))
+
+
+def _expected_draws(
+    cells: pa.Table, labels: pa.Array, size: int, proportional_share: float
+) -> tuple[Floats, Floats]:
+    """Expected draws and documents of the stratum that each cell is in."""
+    strata = _grouped(cells.append_column("stratum", labels), ["stratum"])
+    documents = _numbers(strata, "documents").astype(float)
+    draws = np.minimum(size * _target(strata, proportional_share), documents)
+    codes = np.asarray(pc.index_in(labels, value_set=strata.column("stratum").combine_chunks()))
+    return draws[codes], documents[codes]
+
+
+def _siblings(
+    cells: pa.Table,
+    labels: pa.Array,
+    parents: pa.Array,
+    sparse: npt.NDArray[np.bool_],
+    size: int,
+    proportional_share: float,
+) -> npt.NDArray[np.bool_]:
+    """Cells of the smallest sibling of each remainder that is still sparse; none where there is none.
+
+    A remainder takes its smallest sibling in before it leaves its parent: better to lose a split by a less
+    important dimension than to mix the values of a more important one.
+    """
+    needy = sparse & _is_sparse(cells, labels, size, proportional_share)
+    draws, documents = _expected_draws(cells, labels, size, proportional_share)
+    parent = np.asarray(pc.dictionary_encode(parents).indices)
+    names = np.asarray(labels.to_pylist(), object)
+    joining = np.zeros(len(cells), bool)
+    for family in np.unique(parent[needy]):
+        able = (parent == family) & ~sparse & (draws < documents)
+        if able.any():
+            smallest = min(zip(draws[able], names[able], strict=True))
+            joining |= able & (names == smallest[1])
+    return joining
 
 
 def _labels(columns: dict[str, pa.Array], length: int) -> pa.Array:

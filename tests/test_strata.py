@@ -49,25 +49,23 @@ EXAMPLE = cells(
 DIMENSIONS = ("band", "language")
 
 
-def test_sparse_cells_lose_their_last_dimension_first() -> None:
-    result = design(EXAMPLE, DIMENSIONS, 400)
-    assert result.strata.column("stratum").to_pylist() == [
-        "band=*&language=*",
-        "band=high&language=*",
-        "band=high&language=en",
-        "band=low&language=de",
-        "band=low&language=en",
-    ]
-    assert (
-        dict(
-            zip(
-                result.strata.column("stratum").to_pylist(),
-                result.strata.column("documents").to_pylist(),
-                strict=True,
-            )
-        )["band=*&language=*"]
-        == 50
-    )  # low, French and unknown: too few even together
+def test_a_sparse_remainder_takes_its_smallest_sibling_in_before_it_leaves_its_band() -> None:
+    strata = design(EXAMPLE, DIMENSIONS, 400).strata
+    sizes = dict(
+        zip(strata.column("stratum").to_pylist(), strata.column("documents").to_pylist(), strict=True)
+    )
+    assert sizes == {
+        "band=high&language=*": 50,  # German and French: enough together
+        "band=high&language=en": 200,
+        "band=low&language=*": 750,  # French and unknown are too few even together: German joins them
+        "band=low&language=en": 9000,
+    }
+
+
+def test_only_a_value_that_is_sparse_as_a_whole_is_mixed_with_others() -> None:
+    rows = [("a", "en", 5000, 5), ("b", "en", 4, 0), ("c", "de", 3, 0)]
+    strata = design(cells(rows), DIMENSIONS, 100).strata
+    assert strata.column("stratum").to_pylist() == ["band=*&language=*", "band=a&language=en"]
 
 
 def test_documents_find_their_stratum() -> None:
@@ -75,8 +73,8 @@ def test_documents_find_their_stratum() -> None:
     labels = result.strata.column("stratum").to_pylist()
     rows = pa.table({"language": ["fr", None, "fr"], "band": ["low", "low", "high"]})
     assert [labels[code] for code in result.assign(rows)] == [
-        "band=*&language=*",
-        "band=*&language=*",
+        "band=low&language=*",
+        "band=low&language=*",
         "band=high&language=*",
     ]
     with pytest.raises(ValueError, match="cells lack"):
