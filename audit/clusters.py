@@ -10,22 +10,25 @@ of the threshold t of each other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil, sqrt
+from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from audit.duplicate_groups import DigestGroups
+from audit.exchange import STRETCH, Matrix, Runner, mapped, threads
 from audit.kernels.banding import agreements
-from audit.kernels.leaders import lead, least_similarity
-from audit.lsh import Candidates, Pairs, candidate_pairs, candidate_probability, split_pairs
+from audit.kernels.leaders import lead, least_agreement, neighbours_of
+from audit.lsh import Banding, Candidates, candidate_pairs, similarities
+from audit.pair_files import Pairs, split_pairs
 
-Signatures = npt.NDArray[np.uint16]
 Similarities = npt.NDArray[np.float32]
-Indices = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.uint32]
+Settled = tuple[Pairs, Similarities]
 
 #: Standard normal quantile of the two-sided 99% error band of an estimated similarity.
 ERROR_QUANTILE = 2.576
@@ -37,6 +40,10 @@ _DIAMETER_SAMPLE = 64
 
 class Exact(Protocol):
     """Exact Jaccard similarity of pairs of nodes (``ShingleStore``)."""
+
+    def prepare(self, nodes: npt.NDArray[np.bool_]) -> None:
+        """Make ready for pairs of these nodes (bool, (n,))."""
+        ...
 
     def jaccard(self, pairs: Pairs) -> Similarities:
         """Return the similarity of each pair (``low << 32 | high``)."""
@@ -64,19 +71,27 @@ class Rules:
 
     def refuse_under(self, limit: float, values: int) -> int:
         """Agreements (of ``values``) that put an estimate no more than the margin under a limit."""
-        return max(1, ceil((limit - self.margin) * values - 1e-9))
+        return max(1, _first_from(limit - self.margin, values))
 
     def accept_from(self, values: int) -> int:
         """Agreements from which a pair is accepted on its signatures."""
-        return ceil((self.threshold + self.margin) * values - 1e-9)
+        return _first_from(self.threshold + self.margin, values)
 
     def near_from(self, values: int) -> int:
         """Agreements from which the threshold is within the estimate's 99% error band."""
-        within = (m for m in range(values) if self._upper(m / values, values) >= self.threshold)
-        return next(within, values)
+        estimates = similarities(values).astype(np.float64)
+        upper = estimates + ERROR_QUANTILE * np.sqrt(estimates * (1 - estimates) / values)
+        within = np.flatnonzero(upper >= self.threshold)
+        return int(within[0]) if len(within) else values
 
-    def _upper(self, estimate: float, values: int) -> float:
-        return estimate + ERROR_QUANTILE * sqrt(estimate * (1 - estimate) / values)
+    def banding(self, values: int) -> Banding:
+        """How candidates of signatures of ``values`` values are found."""
+        keep = self.refuse_under(self.threshold, values)
+        return Banding(self.bands, self.rows, self.window, keep, self.near_from(values))
+
+
+def _first_from(limit: float, values: int) -> int:
+    return int(np.searchsorted(similarities(values), np.float32(limit - 1e-6)))
 
 
 @dataclass(frozen=True)
@@ -85,167 +100,203 @@ class Clusters:
 
     Attributes:
         pairs, similarities: Accepted pairs (``low << 32 | high``, sorted) and their Jaccard similarity,
-            exact where the pair was in doubt, else estimated. A node keeps a bounded number of them.
-        leader: int64 (n,): each node's leader, the first node of its cluster.
+            exact where the pair was in doubt, else estimated; in mapped files. A node keeps a bounded
+            number of them.
+        leader: uint32 (n,): each node's leader, the first node of its cluster.
         similarity: float32 (n,): Jaccard similarity with the leader.
-        statistics: Counts, for the scorecard.
+        diameter: float32 (n,): at each leader, the largest estimated distance (1 - Jaccard) of two
+            members; 0 elsewhere.
+        settled: Two lists of pairs that were settled exactly, and their similarity.
+        near_misses: bool (n,): nodes with a pair that was dropped within the estimate's error.
+        counts: Of candidates and pairs.
     """
 
     pairs: Pairs
     similarities: Similarities
-    leader: Indices
+    leader: Numbers
     similarity: Similarities
-    statistics: Mapping[str, float]
+    diameter: Similarities
+    settled: tuple[Settled, Settled]
+    near_misses: npt.NDArray[np.bool_]
+    counts: Mapping[str, float]
 
 
-def find_clusters(signatures: Signatures, groups: DigestGroups, rules: Rules, exact: Exact) -> Clusters:
+def find_clusters(
+    signatures: Matrix, rules: Rules, exact: Exact, folder: Path, runner: Runner = threads
+) -> Clusters:
     """Find the clusters among groups of exact copies.
 
+    Memory: some 30 bytes a node, and what the partitions at work hold; pairs stay in files.
+
     Args:
-        signatures: uint16 (n, k): of the first document of each group; may lie in a mapped file.
-        groups: The groups.
+        signatures: File of uint8 (n, k): of the first document of each group.
         rules: Banding and thresholds.
         exact: Settles doubtful pairs.
+        folder: Exists; for the exchange and the pairs.
+        runner: Runs the tasks.
     """
-    values = signatures.shape[1]
-    found = candidate_pairs(
-        signatures,
-        bands=rules.bands,
-        rows=rules.rows,
-        window=rules.window,
-        keep=rules.refuse_under(rules.threshold, values),
-        near=rules.near_from(values),
-    )
-    estimates = _estimates(signatures, found.pairs)
-    in_doubt = estimates * values < rules.accept_from(values) - 0.5
-    settled = found.pairs[in_doubt]
-    settled_values = exact.jaccard(settled)
-    estimates[in_doubt] = settled_values
-    accepted = estimates >= rules.threshold
-    pairs, similarities = found.pairs[accepted], estimates[accepted]
-    formed = _form(signatures, pairs, rules, exact, settled, settled_values)
+    banding = rules.banding(signatures.width)
+    found = candidate_pairs(signatures, banding, folder, runner)
+    accepted, settled = _verified(found, signatures, rules, exact, folder, runner)
+    formed = _form(signatures, accepted[0], rules, exact, settled, folder)
+    kept = sum(path.stat().st_size for path in found.files) // 8
     counts = {
         "candidates": float(found.compared),
-        "kept": float(len(found.pairs)),
-        "accepted": float(len(pairs)),
-        "rejected": float(found.compared - len(pairs)),
-        "settled_exactly": float(len(formed.settled)),
+        "kept": float(kept),
+        "accepted": float(len(accepted[0])),
+        "rejected": float(found.compared - len(accepted[0])),
+        "settled_exactly": float(len(settled[0]) + len(formed.later[0])),
         "left_to_estimate": float(formed.left),
-        **_cluster_counts(signatures, groups, formed.leader),
-        **_removable(groups, rules, found, pairs, similarities, formed),
     }
-    return Clusters(pairs, similarities, formed.leader, formed.similarity, counts)
+    return Clusters(
+        *accepted,
+        formed.leader,
+        formed.similarity,
+        _diameters(signatures, formed.leader),
+        (settled, formed.later),
+        found.near_misses,
+        counts,
+    )
+
+
+def _verified(
+    found: Candidates, signatures: Matrix, rules: Rules, exact: Exact, folder: Path, runner: Runner
+) -> tuple[Settled, Settled]:
+    """Return the accepted pairs, and those that were settled exactly, with their similarities."""
+    doubtful = np.zeros(signatures.count, np.bool_)
+    for path in runner(partial(_doubt, signatures, rules), found.files):
+        for node in split_pairs(mapped(path, np.uint64)):
+            doubtful[node] = True
+    exact.prepare(doubtful)
+    outcomes = list(runner(partial(_settle, signatures, rules, exact), found.files))
+    accepted = _joined([files[0] for files in outcomes], folder / "accepted")
+    return accepted, _joined([files[1] for files in outcomes], folder / "settled")
+
+
+def _doubt(signatures: Matrix, rules: Rules, file: Path) -> Path:
+    """Write the pairs of a file that the signatures leave in doubt; return where."""
+    pairs = mapped(file, np.uint64)
+    agree = _agreements(signatures, pairs)
+    out = file.with_name(f"doubt-{file.name}")
+    pairs[agree < rules.accept_from(signatures.width)].tofile(out)
+    return out
+
+
+def _settle(signatures: Matrix, rules: Rules, exact: Exact, file: Path) -> tuple[Path, Path]:
+    """Write the pairs of a file that are accepted, and those settled exactly; return where."""
+    pairs = mapped(file, np.uint64)
+    doubt = file.with_name(f"doubt-{file.name}")
+    settled = np.fromfile(doubt, np.uint64)
+    values = similarities(signatures.width)[_agreements(signatures, pairs)]
+    exactly = exact.jaccard(settled)
+    values[np.searchsorted(pairs, settled)] = exactly
+    accepted = values >= rules.threshold
+    doubt.unlink()
+    return (
+        _write(file.with_name(f"accepted-{file.name}"), pairs[accepted], values[accepted]),
+        _write(file.with_name(f"settled-{file.name}"), settled, exactly),
+    )
+
+
+def _agreements(signatures: Matrix, pairs: Pairs) -> npt.NDArray[np.int32]:
+    agree = np.empty(len(pairs), np.int32)
+    agreements(signatures.map(), pairs, agree)
+    return agree
+
+
+def _write(path: Path, pairs: Pairs, values: Similarities) -> Path:
+    pairs.tofile(path)
+    values.tofile(_values(path))
+    return path
+
+
+def _values(path: Path) -> Path:
+    return path.with_name(f"{path.name}.f4")
+
+
+def _joined(files: Sequence[Path], path: Path) -> Settled:
+    """Join files of pairs and their similarities, in order, and map them."""
+    for out, parts in ((path, files), (_values(path), [_values(file) for file in files])):
+        with out.open("wb") as whole:
+            for part in parts:
+                with part.open("rb") as file:
+                    shutil.copyfileobj(file, whole, 1 << 22)
+                part.unlink()
+    return mapped(path, np.uint64), mapped(_values(path), np.float32)
 
 
 @dataclass(frozen=True)
 class _Formed:
-    leader: Indices
+    leader: Numbers
     similarity: Similarities
-    settled: Pairs
+    later: Settled
     left: int
-    values: int
 
 
 def _form(
-    signatures: Signatures, pairs: Pairs, rules: Rules, exact: Exact, settled: Pairs, known: Similarities
+    signatures: Matrix, pairs: Pairs, rules: Rules, exact: Exact, settled: Settled, folder: Path
 ) -> _Formed:
     """Form clusters; settle the doubtful pairs of leader and member that come up, and form them again."""
-    n, values = signatures.shape
-    bounds, neighbours = _adjacency(pairs, n)
-    leader, similarity = np.empty(n, np.int64), np.ones(n, np.float32)
+    values = signatures.width
+    bounds, neighbours = _adjacency(pairs, signatures.count, folder / "neighbours.u32")
+    leader, similarity = np.empty(signatures.count, np.uint32), np.ones(signatures.count, np.float32)
+    later: Settled = (np.empty(0, np.uint64), np.empty(0, np.float32))
     for _ in range(_ROUNDS):
         doubtful = np.unique(
             lead(
                 bounds,
                 neighbours,
-                signatures,
+                signatures.map(),
+                similarities(values),
                 rules.refuse_under(rules.cohesion, values),
                 rules.accept_from(values),
                 rules.cohesion,
                 settled,
-                known,
+                later,
                 leader,
                 similarity,
             )
         )
         if not len(doubtful):
             break
-        order = np.argsort(np.concatenate((settled, doubtful)), kind="stable")
-        known = np.concatenate((known, exact.jaccard(doubtful)))[order]
-        settled = np.concatenate((settled, doubtful))[order]
-    return _Formed(leader, similarity, settled, len(doubtful), values)
+        later = _settled_too(later, doubtful, exact, signatures.count)
+    return _Formed(leader, similarity, later, len(doubtful))
 
 
-def _estimates(signatures: Signatures, pairs: Pairs) -> Similarities:
-    agree = np.empty(len(pairs), np.int32)
-    agreements(signatures, pairs, agree)
-    estimates: Similarities = (agree / signatures.shape[1]).astype(np.float32)
-    return estimates
+def _settled_too(later: Settled, pairs: Pairs, exact: Exact, nodes: int) -> Settled:
+    wanted = np.zeros(nodes, np.bool_)
+    for node in split_pairs(pairs):
+        wanted[node] = True
+    exact.prepare(wanted)
+    both = np.concatenate((later[0], pairs))
+    order = np.argsort(both, kind="stable")
+    return both[order], np.concatenate((later[1], exact.jaccard(pairs)))[order]
 
 
-def _adjacency(pairs: Pairs, n: int) -> tuple[Indices, Indices]:
+def _adjacency(pairs: Pairs, n: int, file: Path) -> tuple[npt.NDArray[np.int64], Numbers]:
     """Return pairs in both directions as bounds (n + 1,) and neighbours, ascending within a node."""
-    low, high = split_pairs(pairs)
-    source, target = np.concatenate((low, high)), np.concatenate((high, low))
-    order = np.lexsort((target, source))
     bounds = np.zeros(n + 1, np.int64)
-    np.cumsum(np.bincount(source, minlength=n), out=bounds[1:])
-    return bounds, target[order]
+    for start in range(0, len(pairs), STRETCH):
+        for node in split_pairs(pairs[start : start + STRETCH]):
+            np.add.at(bounds, node + 1, 1)
+    np.cumsum(bounds, out=bounds)
+    if not len(pairs):
+        return bounds, np.empty(0, np.uint32)
+    neighbours = np.memmap(file, np.uint32, "w+", shape=(2 * len(pairs),))
+    neighbours_of(pairs, bounds, np.asarray(neighbours))
+    neighbours.flush()
+    return bounds, np.asarray(neighbours)
 
 
-def _cluster_counts(signatures: Signatures, groups: DigestGroups, leader: Indices) -> dict[str, float]:
-    sizes = np.bincount(leader[groups.group], minlength=len(leader))
-    clusters = sizes > 1
-    members = np.argsort(leader, kind="stable")
-    nodes = np.bincount(leader, minlength=len(leader))
-    chosen = nodes > 1
-    bounds = np.concatenate(([0], np.cumsum(nodes[chosen])))
-    least = np.empty(int(chosen.sum()), np.float32)
-    least_similarity(signatures, members[chosen[leader[members]]], bounds, _DIAMETER_SAMPLE, least)
-    return {
-        "documents": float(len(groups.group)),
-        "distinct": float(len(leader)),
-        "clusters": float(clusters.sum()),
-        "largest_cluster": float(sizes.max(initial=0)),
-        "duplicates": float((sizes[clusters] - 1).sum()),
-        "max_diameter": float(1 - least.min(initial=1)),
-    }
-
-
-def _removable(
-    groups: DigestGroups,
-    rules: Rules,
-    found: Candidates,
-    pairs: Pairs,
-    similarities: Similarities,
-    formed: _Formed,
-) -> dict[str, float]:
-    """Count the documents that can go, and bound the count by what is not known for sure.
-
-    Removable are exact copies but one, and members similar to their representative at the threshold.
-    Low: those whose similarity is an estimate with the threshold inside its 99% error band are not counted.
-    High: counted as well are all other members, the nodes without a cluster that have a dropped pair within
-    that error, and what banding is expected to have missed: for each pair found, at similarity J and
-    probability P(J) of becoming a candidate, 1 / P(J) - 1 (Horvitz-Thompson), an upper bound because a
-    document often has more than one pair.
-    """
-    leader = formed.leader
-    members = np.flatnonzero(leader != np.arange(len(leader)))
-    similar = formed.similarity[members].astype(np.float64)
-    keys = leader[members].astype(np.uint64) << np.uint64(32) | members.astype(np.uint64)
-    error = ERROR_QUANTILE * np.sqrt(similar * (1 - similar) / formed.values)
-    sure = np.isin(keys, formed.settled) | (similar - error >= rules.threshold)
-    reached = similar >= rules.threshold
-    copies = len(groups.group) - len(leader)
-    near = found.near_misses & (np.bincount(leader, minlength=len(leader))[leader] == 1)
-    missed = (
-        (1 / candidate_probability(similarities, rules.bands, rules.rows) - 1).sum() if len(pairs) else 0.0
-    )
-    high = copies + len(members) + int(near.sum()) + missed
-    return {
-        "removable": float(copies + reached.sum()),
-        "duplicates_low": float(copies + (reached & sure).sum()),
-        "duplicates_high": float(min(high, max(0, len(groups.group) - 1))),
-        "near_misses": float(near.sum()),
-        "expected_misses": float(missed),
-    }
+def _diameters(signatures: Matrix, leader: Numbers) -> Similarities:
+    """Return the largest estimated distance of two members, at each leader."""
+    nodes = np.bincount(leader, minlength=len(leader)).astype(np.uint32)
+    leads = np.flatnonzero(nodes > 1)
+    members = np.flatnonzero(nodes[leader] > 1).astype(np.uint32)
+    members = members[np.argsort(leader[members], kind="stable")]
+    bounds = np.concatenate(([0], np.cumsum(nodes[leads], dtype=np.int64)))
+    least = np.empty(len(leads), np.int32)
+    least_agreement(signatures.map(), members, bounds, _DIAMETER_SAMPLE, least)
+    diameters = np.zeros(len(leader), np.float32)
+    diameters[leads] = 1 - similarities(signatures.width)[least]
+    return diameters

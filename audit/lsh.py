@@ -1,23 +1,38 @@
 """Banded locality-sensitive hashing: which pairs are looked at, and with what probability.
 
 Source: A. Rajaraman, J. Ullman, "Mining of Massive Datasets", ch. 3.4. With b bands of r values, a pair of
-Jaccard similarity J becomes a candidate with probability 1 - (1 - J**r)**b.
+Jaccard similarity J becomes a candidate with probability 1 - (1 - J**r)**b. Values are cut to 8 bits, by
+which two different ones agree once in 256.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from audit.kernels.banding import band_keys, bucket_edges
-
-Pairs = npt.NDArray[np.uint64]
+from audit.exchange import (
+    STRETCH,
+    Keys,
+    Matrix,
+    Numbers,
+    Runner,
+    mapped,
+    partition_bits,
+    read_partition,
+    spill,
+    threads,
+)
+from audit.kernels.banding import BUCKET_SHIFT, band_keys, bucket_edges
+from audit.pair_files import RANGE, PairFiles
 
 #: Jaccard similarities that a printed S-curve shows.
 CURVE = (0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
+#: Probability that two different values agree.
+CHANCE = 1 / 256
 
 
 def candidate_probability(jaccard: npt.ArrayLike, bands: int, rows: int) -> npt.NDArray[np.float64]:
@@ -33,59 +48,182 @@ def s_curve(bands: int, rows: int, jaccards: Sequence[float] = CURVE) -> list[tu
     ]
 
 
+def similarities(values: int) -> npt.NDArray[np.float32]:
+    """Return the similarity that agreement at 0, 1 … ``values`` places stands for, free of chance."""
+    agreeing = np.arange(values + 1) / values
+    return np.clip((agreeing - CHANCE) / (1 - CHANCE), 0, 1).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Banding:
+    """How pairs become candidates, and which of them are kept.
+
+    Attributes:
+        bands, rows: The banding.
+        window: Members of its bucket that a node is compared with, and pairs kept for it, at most.
+        keep, near: Agreements at which a pair is kept, and at which a dropped one counts as a near miss.
+        stretch: Nodes of a stretch and, on average, of a partition.
+        range: Low nodes of a file of pairs.
+    """
+
+    bands: int
+    rows: int
+    window: int
+    keep: int
+    near: int
+    stretch: int = STRETCH
+    range: int = RANGE
+
+
 @dataclass(frozen=True)
 class Candidates:
     """What banding and the signatures made of a corpus.
 
     Attributes:
-        pairs: Pairs that were kept, as ``low node << 32 | high node``; sorted, distinct.
+        files: Pairs that were kept (``low node << 32 | high node``), distinct; sorted over all files.
         compared: Pairs whose signatures were compared.
         near_misses: bool (n,): nodes with a pair that was dropped within the estimate's error.
     """
 
-    pairs: Pairs
+    files: Sequence[Path]
     compared: int
     near_misses: npt.NDArray[np.bool_]
 
 
+@dataclass(frozen=True)
+class Spill:
+    """Write the band keys of one stretch of nodes, for all partitions."""
+
+    signatures: Matrix
+    banding: Banding
+    band: int
+    start: int
+    bits: int
+    out: Path
+
+
+def spill_band(task: Spill) -> None:
+    """Write the file of a spill; a function of the signatures' file."""
+    rows = task.signatures.map()[task.start : task.start + task.banding.stretch]
+    keys = np.empty(len(rows), np.uint64)
+    band_keys(rows, task.band, task.banding.bands, task.banding.rows, keys)
+    spill(task.out, keys, np.arange(task.start, task.start + len(rows), dtype=np.uint32), task.bits)
+
+
+@dataclass(frozen=True)
+class Join:
+    """Compare what shares a bucket in one partition of one band.
+
+    Attributes:
+        degrees: File of the pairs that each node has from earlier bands, uint16.
+        pairs, near: Files to write: pairs kept, sorted, and nodes with a near miss.
+    """
+
+    signatures: Matrix
+    banding: Banding
+    band: int
+    spills: tuple[Path, ...]
+    partition: int
+    bits: int
+    degrees: Path
+    pairs: Path
+    near: Path
+
+
+def join(task: Join) -> int:
+    """Write the files of a join, a function of those that it names; return how many pairs were compared."""
+    keys, nodes = in_crowds(*read_partition(task.spills, task.partition, task.bits))
+    degrees = mapped(task.degrees, np.uint16)[nodes]
+    near = np.zeros(len(nodes), np.bool_)
+    how = task.banding
+    pairs, compared = bucket_edges(
+        task.signatures.map(),
+        nodes,
+        keys,
+        task.band,
+        how.rows,
+        how.window,
+        how.keep,
+        how.near,
+        degrees,
+        near,
+    )
+    np.sort(pairs).tofile(task.pairs)
+    nodes[near].tofile(task.near)
+    return int(compared)
+
+
+def in_crowds(keys: Keys, nodes: Numbers) -> tuple[Keys, Numbers]:
+    """Return the records whose bucket holds another one."""
+    buckets = keys >> np.uint64(BUCKET_SHIFT)
+    same = np.zeros(len(keys) + 1, np.bool_)
+    same[1:-1] = buckets[1:] == buckets[:-1]
+    crowded = same[1:] | same[:-1]
+    return keys[crowded], nodes[crowded]
+
+
+def spill_all(signatures: Matrix, banding: Banding, band: int, folder: Path, runner: Runner) -> list[Spill]:
+    """Spill one band of all nodes."""
+    bits = partition_bits(signatures.count, banding.stretch)
+    tasks = [
+        Spill(signatures, banding, band, start, bits, folder / f"band.{start}")
+        for start in range(0, signatures.count, banding.stretch)
+    ]
+    for _ in runner(spill_band, tasks):
+        pass
+    return tasks
+
+
 def candidate_pairs(
-    signatures: npt.NDArray[np.uint16], *, bands: int, rows: int, window: int, keep: int, near: int
+    signatures: Matrix, banding: Banding, folder: Path, runner: Runner = threads
 ) -> Candidates:
     """Find the pairs that share a band and agree at ``keep`` places or more, one band at a time.
 
-    Memory: one band's keys and their order (16 bytes a node, twice while sorting), and at most ``window``
-    pairs a node.
+    Memory: 3 bytes a node, and what the partitions at work hold. The result does not depend on the size of
+    stretches and ranges.
 
     Args:
-        signatures: uint16 (n, k), k >= bands * rows; may lie in a mapped file.
-        bands, rows: The banding.
-        window: Members of its bucket that a node is compared with, and pairs kept for it, at most.
-        keep, near: Agreements at which a pair is kept, and at which a dropped one counts as a near miss.
+        signatures: Their file, uint8 (n, k), k >= bands * rows.
+        banding: What to look for.
+        folder: Exists; holds 12 bytes a node of the band at work, and 8 a pair.
+        runner: Runs the tasks.
     """
-    n = len(signatures)
-    degrees = np.zeros(n, np.int32)
-    near_misses = np.zeros(n, np.bool_)
-    pairs = np.empty(0, np.uint64)
+    pairs = PairFiles(folder, signatures.count, banding.range)
+    near_misses = np.zeros(signatures.count, np.bool_)
     compared = 0
-    for band in range(bands):
-        keys = np.empty(n, np.uint64)
-        band_keys(signatures, band, bands, rows, keys)
-        order = np.argsort(keys, kind="stable")
-        found, looked_at = bucket_edges(
-            signatures, order, keys[order], band, rows, window, keep, near, degrees, near_misses
+    for band in range(banding.bands):
+        pairs.degrees.tofile(folder / "degrees.u16")
+        spills = spill_all(signatures, banding, band, folder, runner)
+        tasks = _joins(spills, banding, folder)
+        compared += sum(runner(join, tasks))
+        for task in tasks:
+            near_misses[mapped(task.near, np.uint32)] = True
+        pairs.add([task.pairs for task in tasks], band, runner)
+        _remove([s.out for s in spills] + [p for t in tasks for p in (t.pairs, t.near)])
+    return Candidates(pairs.files, compared, near_misses)
+
+
+def _joins(spills: Sequence[Spill], banding: Banding, folder: Path) -> list[Join]:
+    if not spills:
+        return []
+    first = spills[0]
+    paths = tuple(task.out for task in spills)
+    return [
+        Join(
+            first.signatures,
+            banding,
+            first.band,
+            paths,
+            partition,
+            first.bits,
+            folder / "degrees.u16",
+            folder / f"joined.{partition}",
+            folder / f"near.{partition}",
         )
-        compared += looked_at
-        if len(found):
-            pairs = np.unique(np.concatenate((pairs, found)))
-            degrees = _degrees(pairs, n)
-    return Candidates(pairs, compared, near_misses)
+        for partition in range(1 << first.bits)
+    ]
 
 
-def split_pairs(pairs: Pairs) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the low and the high node of each pair."""
-    return (pairs >> np.uint64(32)).astype(np.int64), (pairs & np.uint64(0xFFFFFFFF)).astype(np.int64)
-
-
-def _degrees(pairs: Pairs, n: int) -> npt.NDArray[np.int32]:
-    low, high = split_pairs(pairs)
-    return (np.bincount(low, minlength=n) + np.bincount(high, minlength=n)).astype(np.int32)
+def _remove(paths: Sequence[Path]) -> None:
+    for path in paths:
+        path.unlink()

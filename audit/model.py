@@ -54,6 +54,20 @@ DUPLICATE_SCHEMA = pa.schema(
         pa.field("representative_position", pa.int64(), nullable=False),
         pa.field("jaccard", pa.float32()),  # with the representative; 1 for itself
         pa.field("exact", pa.bool_(), nullable=False),  # normalised text equals the representative's
+        pa.field("diameter", pa.float32()),  # of the cluster: largest distance (1 - Jaccard) of two members
+    ]
+)
+
+#: The best match of a document in another corpus, one row a document and reference.
+REFERENCE_MATCH_SCHEMA = pa.schema(
+    [
+        pa.field("shard", pa.string(), nullable=False),
+        pa.field("position", pa.int64(), nullable=False),
+        pa.field("reference", pa.string(), nullable=False),  # as the configuration names it
+        pa.field("reference_shard", pa.string(), nullable=False),
+        pa.field("reference_position", pa.int64(), nullable=False),
+        pa.field("jaccard", pa.float32(), nullable=False),  # estimated from both sketches; 1 where exact
+        pa.field("exact", pa.bool_(), nullable=False),  # the normalised texts are the same
     ]
 )
 
@@ -69,7 +83,7 @@ class Shard:
         format: Name of the source that reads it.
         size: Bytes of this shard (of the cut, where there is one).
         start, stop: The cut: byte range (JSONL) or row groups (Parquet); None for a whole file.
-        file_size, mtime_ns: Of the file, to spare a resume the reading.
+        file_size, mtime_ns, ctime_ns: Of the file, to spare a resume the reading.
     """
 
     shard: str
@@ -81,6 +95,7 @@ class Shard:
     stop: int | None = None
     file_size: int = 0
     mtime_ns: int = 0
+    ctime_ns: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The second stage of corpus-wide screens: from the sketches of all shards to duplicate clusters."""
+"""The second stage of corpus-wide screens: from the sketches of all shards to clusters or measurements."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dataclasses
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,19 @@ import pyarrow as pa
 
 from audit import sources, workkeys
 from audit.facts import constant
-from audit.model import DUPLICATE_SCHEMA, Shard
-from audit.screens import CorpusScreen
+from audit.model import DUPLICATE_SCHEMA, REFERENCE_MATCH_SCHEMA, Shard
+from audit.screens import CorpusScreen, MatchingCorpusScreen, MeasuringCorpusScreen, finds_duplicates
 from audit.sources import ColumnMapping, ReadLimits
 from audit.store import Part, Store
 
 FAMILY = "duplicates"
-_SCHEMA = pa.schema([pa.field("screen", pa.dictionary(pa.int32(), pa.string())), *DUPLICATE_SCHEMA])
+#: Documents that a reference holds, too.
+MATCHES = "reference_matches"
+#: Suffix of the families that hold what measuring screens resolved.
+RESOLVED = ".resolved"
+_NAME = pa.dictionary(pa.int32(), pa.string())
+_SCHEMA = pa.schema([pa.field("screen", _NAME), *DUPLICATE_SCHEMA])
+_MATCH_SCHEMA = pa.schema([pa.field("screen", _NAME), *REFERENCE_MATCH_SCHEMA])
 
 
 @dataclass(frozen=True)
@@ -53,37 +60,96 @@ class StoredSketches:
 
 @dataclass(frozen=True)
 class Resolution:
-    """The part that holds a screen's clusters, and what it counted on the way."""
+    """The part that holds a screen's clusters or measurements, and what it counted on the way."""
 
     screen: str
     part: Part
     statistics: Mapping[str, float]
 
 
-def resolve(screen: CorpusScreen, sketches: StoredSketches) -> Resolution:
-    """Bring the clusters of a corpus-wide screen up to date.
+def family(screen: CorpusScreen) -> str:
+    """The family of parts that a screen's second stage fills."""
+    return FAMILY if finds_duplicates(screen) else f"{screen.name}{RESOLVED}"
 
-    The work key digests every sketch, so one shard more resolves the corpus again: a duplicate is a
+
+def resolve(screen: CorpusScreen, sketches: StoredSketches) -> Resolution:
+    """Bring the clusters or measurements of a corpus-wide screen up to date.
+
+    The work key digests every sketch, so one shard more resolves the corpus again: what repeats is a
     relation, and its other end may lie anywhere.
     """
     inputs = [f"{shard}:{part.key}" for shard, part in sorted(sketches.parts.items())]
-    parameters = dataclasses.asdict(screen)  # type: ignore[call-overload]
-    key = workkeys.derived_key(FAMILY, type(screen).__module__, inputs, [screen.name, parameters])
-    part = Part(FAMILY, screen.name, key)
+    parameters = workkeys.parameters_without(screen, "match_parameters")
+    where = family(screen)
+    key = workkeys.derived_key(where, type(screen).__module__, inputs, [screen.name, parameters])
+    part = Part(where, screen.name, key)
     if not sketches.store.has(part):
         _compute(screen, sketches, part)
     stored: dict[str, Any] = sketches.store.metadata(part)
     return Resolution(screen.name, part, stored["statistics"])
 
 
-def _compute(screen: CorpusScreen, sketches: StoredSketches, part: Part) -> None:
-    sketches.store.scratch.mkdir(parents=True, exist_ok=True)
-    workspace = Path(tempfile.mkdtemp(prefix=f"{screen.name}-", dir=sketches.store.scratch))
+def match(screen: MatchingCorpusScreen, sketches: StoredSketches) -> Part:
+    """Bring the matches of a corpus with its references up to date.
+
+    The work key digests every sketch of the corpus and of the references.
+
+    Raises:
+        ConfigurationError: A reference that cannot be compared.
+    """
+    inputs = [f"{shard}:{part.key}" for shard, part in sorted(sketches.parts.items())]
+    parameters = dataclasses.asdict(screen)  # type: ignore[call-overload]
+    told = [*inputs, *screen.reference_keys()]
+    key = workkeys.derived_key(MATCHES, type(screen).__module__, told, [screen.name, parameters])
+    part = Part(MATCHES, screen.name, key)
+    if not sketches.store.has(part):
+        with _workspace(screen.name, sketches.store) as workspace:
+            _find_matches(screen, sketches, part, workspace)
+    return part
+
+
+@contextmanager
+def _workspace(name: str, store: Store) -> Iterator[Path]:
+    store.scratch.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=store.scratch))
     try:
-        with sketches.store.writer(FAMILY, _SCHEMA) as writer:
-            for table in screen.resolve(sketches, workspace):
-                named = constant(screen.name, len(table))
-                writer.add(pa.table([named, *table.select(DUPLICATE_SCHEMA.names).columns], schema=_SCHEMA))
-            writer.commit(part, {"statistics": dict(screen.statistics())})
+        yield folder
     finally:
-        shutil.rmtree(workspace)
+        shutil.rmtree(folder)
+
+
+def _find_matches(
+    screen: MatchingCorpusScreen, sketches: StoredSketches, part: Part, workspace: Path
+) -> None:
+    with sketches.store.writer(part.family, _MATCH_SCHEMA) as writer:
+        for table in screen.match(sketches, workspace):
+            named = constant(screen.name, len(table))
+            writer.add(pa.table([named, *table.columns], schema=_MATCH_SCHEMA))
+        writer.commit(part, {"statistics": dict(screen.match_statistics())})
+
+
+def _compute(screen: CorpusScreen, sketches: StoredSketches, part: Part) -> None:
+    with _workspace(screen.name, sketches.store) as workspace:
+        if isinstance(screen, MeasuringCorpusScreen):
+            _measure(screen, sketches, part, workspace)
+        else:
+            _find_clusters(screen, sketches, part, workspace)
+
+
+def _find_clusters(screen: CorpusScreen, sketches: StoredSketches, part: Part, workspace: Path) -> None:
+    with sketches.store.writer(part.family, _SCHEMA) as writer:
+        for table in screen.resolve(sketches, workspace):
+            named = constant(screen.name, len(table))
+            writer.add(pa.table([named, *table.select(DUPLICATE_SCHEMA.names).columns], schema=_SCHEMA))
+        writer.commit(part, {"statistics": dict(screen.statistics())})
+
+
+def _measure(screen: MeasuringCorpusScreen, sketches: StoredSketches, part: Part, workspace: Path) -> None:
+    columns = [(f"{screen.name}_{measure}", kind) for measure, kind in screen.resolved.items()]
+    schema = pa.schema([("shard", _NAME), ("position", pa.int64()), *columns])
+    with sketches.store.writer(part.family, schema) as writer:
+        for table in screen.resolve(sketches, workspace):
+            chosen = table.select(["shard", "position", *screen.resolved]).rename_columns(schema.names)
+            writer.add(chosen.cast(schema))
+        told = {"statistics": dict(screen.statistics()), "examples": list(screen.examples())}
+        writer.commit(part, told)

@@ -13,10 +13,11 @@ from numba import njit
 
 from audit.duplicate_groups import DigestGroups
 from audit.errors import FatalError
+from audit.exchange import mapped
 from audit.kernels.shingles import jaccard_sorted, shingle_sets
-from audit.lsh import Pairs, split_pairs
+from audit.pair_files import Pairs
 
-Indices = npt.NDArray[np.int64]
+Places = npt.NDArray[np.int64]
 
 #: Characters of text that are held at a time.
 _BATCH = 4_000_000
@@ -32,84 +33,81 @@ class Texts(Protocol):
 
 @njit(nogil=True, cache=True)
 def _jaccards(
-    sets: npt.NDArray[np.uint64],
-    starts: Indices,
-    stops: Indices,
-    low: Indices,
-    high: Indices,
-    out: npt.NDArray[np.float32],
+    sets: npt.NDArray[np.uint64], places: Places, pairs: Pairs, out: npt.NDArray[np.float32]
 ) -> None:
-    for i in range(len(low)):
-        left = sets[starts[low[i]] : stops[low[i]]]
-        out[i] = jaccard_sorted(left, sets[starts[high[i]] : stops[high[i]]])
+    for i in range(len(pairs)):
+        low, high = pairs[i] >> np.uint64(32), pairs[i] & np.uint64(0xFFFFFFFF)
+        left = sets[places[low, 0] : places[low, 1]]
+        out[i] = jaccard_sorted(left, sets[places[high, 0] : places[high, 1]])
 
 
 class ShingleStore:
-    """Shingle sets of groups, read from the texts once, kept in one file.
+    """Shingle sets of groups, read from the texts once, kept in two files.
 
-    Memory: 16 bytes a group that was asked for, and a batch of texts.
+    ``shingles.u64`` holds one set after another, ``places.i64`` where each group's set starts and ends, for
+    all groups; of those not asked for it takes no disk, either. Memory: a batch of texts.
     """
 
-    def __init__(self, groups: DigestGroups, source: Texts, shingle_size: int, path: Path) -> None:
-        self._groups, self._source, self._size, self._path = groups, source, shingle_size, path
-        self._nodes = np.empty(0, np.int64)  # sorted
-        self._starts = np.empty(0, np.int64)
-        self._stops = np.empty(0, np.int64)
+    def __init__(self, groups: DigestGroups, source: Texts, shingle_size: int, folder: Path) -> None:
+        self._groups, self._source, self._size = groups, source, shingle_size
+        self._sets, self._places = folder / "shingles.u64", folder / "places.i64"
         self._end = 0
-        path.touch()
+        self._sets.touch()
+        with self._places.open("wb") as file:
+            file.truncate(16 * len(groups.first))
 
-    def jaccard(self, pairs: Pairs) -> npt.NDArray[np.float32]:
-        """Return the exact Jaccard similarity of each pair of groups (``low << 32 | high``).
+    def prepare(self, nodes: npt.NDArray[np.bool_]) -> None:
+        """Read the texts of these groups (bool, (groups,)), but for those that are known.
 
         Raises:
             FatalError: A source no longer yields a text that was sketched.
         """
-        low, high = split_pairs(pairs)
-        self._load(np.setdiff1d(np.concatenate((low, high)), self._nodes))
+        if not nodes.any():
+            return
+        places = np.memmap(self._places, np.int64, "r+", shape=(len(nodes), 2))
+        wanted = np.flatnonzero(nodes & (places[:, 1] == 0))
+        shards = self._groups.shard_of(self._groups.first[wanted])
+        bounds = np.searchsorted(shards, np.arange(len(self._groups.shards) + 1))
+        with self._sets.open("ab") as file:
+            for number in np.flatnonzero(np.diff(bounds)):
+                for found, sets, ends in self._shard(
+                    int(number), wanted[bounds[number] : bounds[number + 1]]
+                ):
+                    sets.tofile(file)
+                    places[found, 0], places[found, 1] = self._end + ends[:-1], self._end + ends[1:]
+                    self._end += len(sets)
+        gone = int((places[wanted, 1] == 0).sum())
+        places.flush()
+        if gone:
+            raise FatalError(f"{gone} sketched texts are no longer in their source")
+
+    def jaccard(self, pairs: Pairs) -> npt.NDArray[np.float32]:
+        """Return the exact Jaccard similarity of each pair of groups (``low << 32 | high``), all prepared."""
         out = np.empty(len(pairs), np.float32)
-        if self._end:
-            sets = np.memmap(self._path, np.uint64, "r+", shape=(self._end,))
-            left, right = np.searchsorted(self._nodes, low), np.searchsorted(self._nodes, high)
-            _jaccards(np.asarray(sets), self._starts, self._stops, left, right, out)
+        places = mapped(self._places, np.int64, (len(self._groups.first), 2))
+        _jaccards(mapped(self._sets, np.uint64), places, pairs, out)
         return out
 
-    def _load(self, nodes: Indices) -> None:
-        """Append the sets of these groups (sorted, none known)."""
-        documents = self._groups.first[nodes]
-        starts, stops = np.full(len(nodes), -1, np.int64), np.zeros(len(nodes), np.int64)
-        with self._path.open("ab") as file:
-            for found, texts in self._batches(documents):
-                sets, bounds = shingle_sets(pa.array(texts, pa.large_string()), self._size)
-                sets.tofile(file)
-                places = np.searchsorted(documents, found)
-                starts[places], stops[places] = self._end + bounds[:-1], self._end + bounds[1:]
-                self._end += len(sets)
-        if (starts < 0).any():
-            raise FatalError(f"{int((starts < 0).sum())} sketched texts are no longer in their source")
-        order = np.argsort(np.concatenate((self._nodes, nodes)), kind="stable")
-        self._nodes = np.concatenate((self._nodes, nodes))[order]
-        self._starts = np.concatenate((self._starts, starts))[order]
-        self._stops = np.concatenate((self._stops, stops))[order]
+    def _shard(
+        self, number: int, nodes: npt.NDArray[np.int64]
+    ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64], Places]]:
+        """Yield (groups, their sets one after another, where they end) of groups first seen in a shard."""
+        positions = self._groups.positions[self._groups.first[nodes]]
+        for found, texts in _batches(self._source.texts({self._groups.shards[number]: positions.tolist()})):
+            sets, ends = shingle_sets(pa.array(texts, pa.large_string()), self._size)
+            yield nodes[np.searchsorted(positions, found)], sets, ends
 
-    def _batches(self, documents: Indices) -> Iterator[tuple[list[int], list[str]]]:
-        found: list[int] = []
-        texts: list[str] = []
-        held = 0
-        for shard, position, text in self._source.texts(self._wanted(documents)):
-            number = self._groups.shards.index(shard)
-            start, stop = self._groups.shard_bounds[number : number + 2]
-            found.append(int(start + np.searchsorted(self._groups.positions[start:stop], position)))
-            texts.append(text)
-            held += len(text)
-            if held >= _BATCH:
-                yield found, texts
-                found, texts, held = [], [], 0
-        if texts:
-            yield found, texts
 
-    def _wanted(self, documents: Indices) -> dict[str, list[int]]:
-        shards = self._groups.shard_of(documents)
-        return {
-            self._groups.shards[number]: self._groups.positions[documents[shards == number]].tolist()
-            for number in np.unique(shards).tolist()
-        }
+def _batches(texts: Iterator[tuple[str, int, str]]) -> Iterator[tuple[list[int], list[str]]]:
+    found: list[int] = []
+    batch: list[str] = []
+    held = 0
+    for _, position, text in texts:
+        found.append(position)
+        batch.append(text)
+        held += len(text)
+        if held >= _BATCH:
+            yield found, batch
+            found, batch, held = [], [], 0
+    if batch:
+        yield found, batch

@@ -7,8 +7,9 @@ import numpy.typing as npt
 from numba import njit
 
 U = np.uint64
-Rows = npt.NDArray[np.uint16]
+Rows = npt.NDArray[np.uint8]
 Keys = npt.NDArray[np.uint64]
+Nodes = npt.NDArray[np.uint32]
 
 #: A key's high bits are its bucket; the rest orders a bucket's members by their next band, so that in a
 #: large bucket the more similar ones stand side by side.
@@ -61,14 +62,14 @@ def _meets_earlier(left: Rows, right: Rows, band: int, rows: int) -> bool:
 @njit(nogil=True, cache=True)
 def bucket_edges(
     signatures: Rows,
-    order: npt.NDArray[np.int64],
+    nodes: Nodes,
     keys: Keys,
     band: int,
     rows: int,
     window: int,
     keep: int,
     near: int,
-    degrees: npt.NDArray[np.int32],
+    degrees: npt.NDArray[np.uint16],
     near_misses: npt.NDArray[np.bool_],
 ) -> tuple[Keys, int]:
     """Compare the members of each bucket of one band, each with a bounded number of others.
@@ -76,14 +77,14 @@ def bucket_edges(
     A member is compared with the ``window`` before it and with the first one of its bucket.
 
     Args:
-        signatures: uint16 (n, k).
-        order, keys: Nodes sorted by key, and their keys.
+        signatures: uint8 (n, k).
+        nodes, keys: m nodes sorted by key, and their keys.
         band, rows: The band, and the values in one.
         window: Bound of the comparisons, and of the pairs that are kept for a node.
         keep: Agreements at which a pair is kept.
         near: Agreements at which a pair that is not kept is still within the estimate's error.
-        degrees: int32 (n,): pairs kept for a node; raised.
-        near_misses: bool (n,): set for both nodes of a pair between ``near`` and ``keep``.
+        degrees: uint16 (m,): pairs kept for each of ``nodes``; raised.
+        near_misses: bool (m,): set for both nodes of a pair between ``near`` and ``keep``.
 
     Returns:
         The pairs kept, as ``low node << 32 | high node``, and how many pairs were compared that share no
@@ -92,29 +93,50 @@ def bucket_edges(
     edges = np.empty(1024, np.uint64)
     kept = compared = 0
     start = 0
-    for p in range(1, len(order)):
+    for p in range(1, len(nodes)):
         if keys[p] >> U(BUCKET_SHIFT) != keys[start] >> U(BUCKET_SHIFT):
             start = p
             continue
         first = max(start, p - window)
         for q in range(first - (first > start), p):
             other = start if q < first else q
-            u, v = min(order[p], order[other]), max(order[p], order[other])
+            u, v = min(nodes[p], nodes[other]), max(nodes[p], nodes[other])
             compared += not _meets_earlier(signatures[u], signatures[v], band, rows)
             agree = matching(signatures[u], signatures[v])
             if agree >= keep:
-                if min(degrees[u], degrees[v]) < window:
-                    if kept == len(edges):
-                        grown = np.empty(2 * kept, np.uint64)
-                        grown[:kept] = edges
-                        edges = grown
+                if min(degrees[p], degrees[other]) < window:
+                    edges = room(edges, kept)
                     edges[kept] = U(u) << U(32) | U(v)
                     kept += 1
-                    degrees[u] += 1
-                    degrees[v] += 1
+                    degrees[p] = _raised(degrees[p])
+                    degrees[other] = _raised(degrees[other])
             elif agree >= near:
-                near_misses[u] = near_misses[v] = True
+                near_misses[p] = near_misses[other] = True
     return edges[:kept].copy(), compared
+
+
+@njit(nogil=True, cache=True)
+def room(values: Keys, used: int) -> Keys:
+    """Return ``values``, or a copy with room for more when ``used`` of them are."""
+    if used < len(values):
+        return values
+    grown = np.empty(2 * used, np.uint64)
+    grown[:used] = values
+    return grown
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _raised(degree: int) -> int:
+    return min(degree + 1, 0xFFFF)
+
+
+@njit(nogil=True, cache=True)
+def raise_degrees(pairs: Keys, degrees: npt.NDArray[np.uint16]) -> None:
+    """Count the pairs of each node, up to 65,535."""
+    for pair in pairs:
+        low, high = pair >> U(32), pair & U(0xFFFFFFFF)
+        degrees[low] = _raised(degrees[low])
+        degrees[high] = _raised(degrees[high])
 
 
 @njit(nogil=True, cache=True)

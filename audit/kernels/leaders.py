@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from audit.kernels.banding import Keys, Rows, matching
+from audit.kernels.banding import Keys, Nodes, Rows, matching, room
 
 U = np.uint64
-Nodes = npt.NDArray[np.int64]
+Places = npt.NDArray[np.int64]
 Similarities = npt.NDArray[np.float32]
+#: Pairs (``low << 32 | high``, sorted) and their similarity.
+Settled: TypeAlias = tuple[Keys, Similarities]
+
+#: A node that nobody leads yet; no node has this number.
+FREE = np.uint32(0xFFFFFFFF)
 
 
 @njit(nogil=True, cache=True)
-def _known(pairs: Keys, similarities: Similarities, pair: U) -> np.float32:
+def _known(settled: Settled, pair: U) -> np.float32:
     """Return the settled similarity of a pair, or -1."""
+    pairs, similarities = settled
     low, high = 0, len(pairs)
     while low < high:
         middle = (low + high) // 2
@@ -27,15 +35,36 @@ def _known(pairs: Keys, similarities: Similarities, pair: U) -> np.float32:
 
 
 @njit(nogil=True, cache=True)
+def neighbours_of(pairs: Keys, bounds: Places, out: Nodes) -> None:
+    """Write each node's neighbours, ascending, to ``out[bounds[i]:bounds[i + 1]]``.
+
+    Args:
+        pairs: ``low << 32 | high``, sorted: a node's lower neighbours are met before its higher ones.
+        bounds: int64 (n + 1,); of no meaning meanwhile, and as before in the end.
+        out: uint32, twice as long as ``pairs``.
+    """
+    for pair in pairs:
+        low, high = pair >> U(32), pair & U(0xFFFFFFFF)
+        out[bounds[low]] = high
+        out[bounds[high]] = low
+        bounds[low] += 1
+        bounds[high] += 1
+    for node in range(len(bounds) - 1, 0, -1):
+        bounds[node] = bounds[node - 1]
+    bounds[0] = 0
+
+
+@njit(nogil=True, cache=True)
 def lead(
-    bounds: Nodes,
+    bounds: Places,
     neighbours: Nodes,
     signatures: Rows,
+    estimates: Similarities,
     refuse: int,
     accept: int,
     cohesion: float,
-    pairs: Keys,
-    similarities: Similarities,
+    settled: Settled,
+    later: Settled,
     leader: Nodes,
     similarity: Similarities,
 ) -> Keys:
@@ -48,23 +77,24 @@ def lead(
     Args:
         bounds, neighbours: Accepted pairs in both directions; node i's are
             ``neighbours[bounds[i]:bounds[i + 1]]``.
-        signatures: uint16 (n, k).
+        signatures: uint8 (n, k).
+        estimates: float32 (k + 1,): the similarity that agreement at so many places stands for.
         refuse, accept: Agreements under which, and from which, an estimate stands; between, it is in doubt.
         cohesion: Similarity with the leader that members need.
-        pairs, similarities: Settled pairs (``low << 32 | high``, sorted) and their similarity.
-        leader, similarity: int64 and float32 (n,): filled; a node that nobody leads leads itself.
+        settled, later: Two lists of settled pairs (``low << 32 | high``, sorted) and their similarity.
+        leader, similarity: uint32 and float32 (n,): filled; a node that nobody leads leads itself.
 
     Returns:
         The pairs in doubt that were met and are not settled.
     """
-    n, values = len(leader), signatures.shape[1]
-    tried = np.full(n, -1, np.int64)
-    queue = np.empty(n, np.int64)
+    n = len(leader)
+    tried = np.full(n, FREE, np.uint32)
+    queue = np.empty(n, np.uint32)
     doubtful = np.empty(64, np.uint64)
     doubts = 0
-    leader[:] = -1
+    leader[:] = FREE
     for top in range(n):
-        if leader[top] >= 0:
+        if leader[top] != FREE:
             continue
         leader[top], similarity[top], queue[0] = top, 1.0, top
         head, tail = 0, 1
@@ -73,19 +103,16 @@ def lead(
             head += 1
             for k in range(bounds[node], bounds[node + 1]):
                 other = neighbours[k]
-                if leader[other] >= 0 or tried[other] == top:
+                if leader[other] != FREE or tried[other] == top:
                     continue
                 tried[other] = top
                 pair = U(top) << U(32) | U(other)
-                value = _known(pairs, similarities, pair)
+                value = max(_known(settled, pair), _known(later, pair))
                 if value < 0:
                     agree = matching(signatures[top], signatures[other])
-                    value = np.float32(agree / values)
+                    value = estimates[agree]
                     if refuse <= agree < accept:
-                        if doubts == len(doubtful):
-                            grown = np.empty(2 * doubts, np.uint64)
-                            grown[:doubts] = doubtful
-                            doubtful = grown
+                        doubtful = room(doubtful, doubts)
                         doubtful[doubts] = pair
                         doubts += 1
                 if value >= cohesion:
@@ -95,8 +122,10 @@ def lead(
 
 
 @njit(nogil=True, cache=True)
-def least_similarity(signatures: Rows, members: Nodes, bounds: Nodes, most: int, out: Similarities) -> None:
-    """Write each cluster's least estimated similarity of two members.
+def least_agreement(
+    signatures: Rows, members: Nodes, bounds: Places, most: int, out: npt.NDArray[np.int32]
+) -> None:
+    """Write at how many places the least similar two members of each cluster agree.
 
     A cluster of up to ``most`` nodes is compared in full; of a larger one, every member with ``most``
     others spread over it.
@@ -108,7 +137,6 @@ def least_similarity(signatures: Rows, members: Nodes, bounds: Nodes, most: int,
         for i in range(size):
             for j in range(0, size, step):
                 if j != i:
-                    least = min(
-                        least, matching(signatures[members[start + i]], signatures[members[start + j]])
-                    )
-        out[cluster] = least / signatures.shape[1]
+                    agree = matching(signatures[members[start + i]], signatures[members[start + j]])
+                    least = min(least, agree)
+        out[cluster] = least

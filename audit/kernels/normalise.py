@@ -20,11 +20,11 @@ from audit.kernels.utf8 import decode
 U = np.uint64
 
 #: Full case-folding makes at most three bytes of one.
-_GROWTH = 3
+GROWTH = 3
 
 
 @njit(nogil=True, cache=True)
-def _normalise(data: Bytes, at: int, stop: int, tables: UnicodeTables, out: Bytes) -> int:
+def normalise(data: Bytes, at: int, stop: int, tables: UnicodeTables, out: Bytes) -> int:
     """Write the normalised text of ``data[at:stop]``; return its length."""
     end = 0
     spaced = True
@@ -60,7 +60,7 @@ def _digests(
     lengths: npt.NDArray[np.int64],
 ) -> None:
     for row in range(len(lengths)):
-        lengths[row] = _normalise(data, offsets[row], offsets[row + 1], tables, scratch)
+        lengths[row] = normalise(data, offsets[row], offsets[row + 1], tables, scratch)
         digests[row, 0], digests[row, 1] = siphash128_bytes(scratch, 0, lengths[row], key[0], key[1])
 
 
@@ -71,6 +71,6 @@ def normalised_digests(
     data, offsets = string_buffers(texts)
     digests = np.empty((len(texts), 2), np.uint64)
     lengths = np.empty(len(texts), np.int64)
-    scratch = np.empty(_GROWTH * longest(offsets) + 8, np.uint8)
+    scratch = np.empty(GROWTH * longest(offsets) + 8, np.uint8)
     _digests(data, offsets, unicode_tables(), np.array(key, np.uint64), scratch, digests, lengths)
     return digests, lengths

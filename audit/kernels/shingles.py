@@ -16,6 +16,7 @@ import pyarrow as pa
 from numba import njit
 
 from audit.kernels.buffers import Bytes, Offsets, string_buffers
+from audit.kernels.fast_similarity import KEPT, finish, throw_first
 from audit.kernels.folding import LONGEST_WORD, FoldingTables, folding_tables
 from audit.kernels.words import SCRATCH, WORDS, WordHashes, next_words
 
@@ -27,6 +28,7 @@ ShingleHashes = npt.NDArray[np.uint64]
 _STEP = U(0x9E3779B97F4A7C15)
 _MIX = U(0xD6E8FEB86659FD93)
 _NONE = U32(0xFFFFFFFF)
+_EMPTY = U(0xFFFFFFFFFFFFFFFF)
 
 
 def permutations(count: int, seed: int) -> tuple[Signatures, Signatures]:
@@ -80,15 +82,20 @@ def _signatures(
     tables: FoldingTables,
     least: Signatures,
     counts: npt.NDArray[np.int32],
+    bits: npt.NDArray[np.uint8],
 ) -> None:
     words = np.empty(WORDS + size, np.uint64)
     shingles = np.empty(WORDS + size, np.uint64)
     narrow = np.empty(WORDS + size, np.uint32)
     scratch = np.zeros(SCRATCH, np.uint8)
     carry = np.empty(LONGEST_WORD, np.uint8)
+    bins = np.empty(8 * bits.shape[1], np.uint64)
+    kept = np.empty(KEPT + 1 if len(bins) else 1, np.uint64)
     for row in range(len(offsets) - 1):
         at, stop = offsets[row], offsets[row + 1]
-        carried = inside = n = total = 0
+        carried = inside = n = total = held = 0
+        empty = len(bins)
+        bins[:] = _EMPTY
         least[row, :] = _NONE
         while at < stop:
             at, carried, inside, n = next_words(
@@ -98,6 +105,8 @@ def _signatures(
             if runs > 0:
                 _shingle(words, n, size, shingles)
                 _lower(shingles, runs, narrow, a, b, least[row])
+                if len(bins):
+                    empty, held = throw_first(shingles, runs, bins, empty, kept, held)
                 total += runs
                 for k in range(size - 1):
                     words[k] = words[runs + k]
@@ -105,8 +114,11 @@ def _signatures(
         if total == 0 and n > 0:
             _shingle(words, n, n, shingles)
             _lower(shingles, 1, narrow, a, b, least[row])
+            if len(bins):
+                empty, held = throw_first(shingles, 1, bins, empty, kept, held)
             total = 1
         counts[row] = total
+        finish(bins, empty, kept, held, bits[row])
 
 
 def minhash(
@@ -122,11 +134,28 @@ def minhash(
     Returns:
         uint32 (n, k), all ones where a text has no word; and int32 (n,).
     """
+    least, counts, _ = sketch(texts, size, a, b, 0)
+    return least, counts
+
+
+def sketch(
+    texts: pa.Array, size: int, a: Signatures, b: Signatures, bins: int
+) -> tuple[Signatures, npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
+    """Return what ``minhash`` does, and a second sketch of one bit a bin (``kernels.fast_similarity``).
+
+    Args:
+        texts, size, a, b: As for ``minhash``.
+        bins: Bins of the second sketch, a multiple of 8; 0 for none.
+
+    Returns:
+        uint32 (n, k), int32 (n,), and uint8 (n, bins / 8).
+    """
     data, offsets = string_buffers(texts)
     least = np.empty((len(texts), len(a)), np.uint32)
     counts = np.empty(len(texts), np.int32)
-    _signatures(data, offsets, size, a, b, folding_tables(), least, counts)
-    return least, counts
+    bits = np.empty((len(texts), bins // 8), np.uint8)
+    _signatures(data, offsets, size, a, b, folding_tables(), least, counts, bits)
+    return least, counts, bits
 
 
 @njit(nogil=True, cache=True)
@@ -143,6 +172,14 @@ def truncate(least: Signatures) -> npt.NDArray[np.uint16]:
     out = np.empty(least.shape, np.uint16)
     _truncate(np.ascontiguousarray(least), out)
     return out
+
+
+def truncate_to_bytes(least: Signatures) -> npt.NDArray[np.uint8]:
+    """Return signatures cut to 8 bits a value, the high ones of ``truncate``; shape kept.
+
+    Two different least values then agree with probability 1/256: see ``lsh.similarities``.
+    """
+    return (truncate(least) >> 8).astype(np.uint8)
 
 
 @njit(nogil=True, cache=True)

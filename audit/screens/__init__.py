@@ -91,6 +91,46 @@ class CorpusScreen(Screen, Protocol):
         ...
 
 
+@runtime_checkable
+class MeasuringCorpusScreen(CorpusScreen, Protocol):
+    """A corpus-wide screen that answers with measurements of documents instead of duplicate clusters.
+
+    Its ``resolve`` yields a table a shard, in shard order: ``shard``, ``position`` and the columns of
+    ``resolved``, a row for every document of the shard, null where it was not evaluated.
+
+    Class variables:
+        resolved: Measure -> Arrow type. The column in ``documents`` is ``{name}_{measure}``.
+    """
+
+    resolved: ClassVar[Mapping[str, pa.DataType]]
+
+    def examples(self) -> Sequence[Mapping[str, Any]]:
+        """A few telling rows of the last ``resolve``, JSON values without text of documents."""
+        ...
+
+
+@runtime_checkable
+class MatchingCorpusScreen(CorpusScreen, Protocol):
+    """A corpus-wide screen that also compares the corpus with the sketches of other runs."""
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """The run folders, as configured."""
+        ...
+
+    def reference_keys(self) -> list[str]:
+        """Return what identifies the sketches of the references, for the work key."""
+        ...
+
+    def match(self, sketches: Sketches, workspace: Path) -> Iterator[pa.Table]:
+        """Yield ``REFERENCE_MATCH_SCHEMA`` tables, sorted by (shard, position) for each reference."""
+        ...
+
+    def match_statistics(self) -> Mapping[str, float]:
+        """Counts of the last ``match`` in this process."""
+        ...
+
+
 class Sketches(Protocol):
     """Sketch columns of the whole corpus, readable again and again, shard by shard."""
 
@@ -141,3 +181,14 @@ def _is_screen(member: type[Any]) -> bool:
 def is_corpus_wide(screen: object) -> bool:
     """Whether a screen has a second, corpus-wide stage."""
     return hasattr(screen, "resolve")
+
+
+def finds_duplicates(screen: object) -> bool:
+    """Whether a screen's second stage gives duplicate clusters, not measurements."""
+    return is_corpus_wide(screen) and not hasattr(screen, "resolved")
+
+
+def duplicate_screen(screens: Sequence[Screen]) -> str | None:
+    """The screen whose clusters are the run's: near duplicates hold the exact ones."""
+    names = [screen.name for screen in screens if finds_duplicates(screen)]
+    return "near_duplicates" if "near_duplicates" in names else next(iter(names), None)

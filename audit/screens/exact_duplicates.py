@@ -11,7 +11,13 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
-from audit.duplicate_groups import DigestGroups, duplicate_tables, group_by_digest
+from audit.duplicate_groups import (
+    DigestGroups,
+    Leaders,
+    cluster_sizes,
+    duplicate_tables,
+    group_by_digest,
+)
 from audit.kernels.buffers import fixed_size_binary
 from audit.kernels.hashing import PUBLIC_KEY
 from audit.kernels.normalise import normalised_digests
@@ -51,13 +57,14 @@ class ExactDuplicates:
             not_evaluated={int(row): NO_TEXT for row in np.flatnonzero(lengths == 0)},
         )
 
-    def resolve(self, sketches: Sketches, workspace: Path) -> Iterator[pa.Table]:  # noqa: ARG002
+    def resolve(self, sketches: Sketches, workspace: Path) -> Iterator[pa.Table]:
         """Yield the members of clusters of two documents and more (``DUPLICATE_SCHEMA``)."""
         column = f"{self.name}_digest"
-        groups = group_by_digest(sketches.read([column]), column)
+        groups = group_by_digest(sketches.read([column]), column, workspace)
         object.__setattr__(self, "_statistics", _statistics(groups))
-        leader = np.arange(len(groups.first))
-        yield from duplicate_tables(groups, leader, np.ones(len(leader), np.float32), "exact")
+        leader = np.arange(len(groups.first), dtype=np.uint32)
+        alike, apart = np.ones(len(leader), np.float32), np.zeros(len(leader), np.float32)
+        yield from duplicate_tables(groups, Leaders(leader, alike, apart), "exact")
 
     def statistics(self) -> Mapping[str, float]:
         """Return the counts of the last ``resolve``; empty before the first."""
@@ -65,7 +72,7 @@ class ExactDuplicates:
 
 
 def _statistics(groups: DigestGroups) -> dict[str, float]:
-    sizes = np.bincount(groups.group, minlength=len(groups.first))
+    sizes = cluster_sizes(groups, np.arange(len(groups.first), dtype=np.uint32))
     return {
         "documents": float(len(groups.group)),
         "distinct": float(len(groups.first)),

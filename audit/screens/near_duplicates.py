@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from audit.clusters import Clusters, Rules, find_clusters
-from audit.duplicate_groups import DigestGroups, duplicate_tables, group_by_digest, sketched
+from audit.cross_matches import Corpora, find_matches, match_tables
+from audit.duplicate_counts import statistics
+from audit.duplicate_groups import DigestGroups, Leaders, duplicate_tables, group_by_digest, sketched
 from audit.errors import ConfigurationError
+from audit.exchange import Matrix
 from audit.kernels.buffers import fixed_size_binary, fixed_size_rows
 from audit.kernels.hashing import PUBLIC_KEY
 from audit.kernels.normalise import normalised_digests
-from audit.kernels.shingles import minhash, permutations, truncate
+from audit.kernels.shingles import permutations, sketch, truncate_to_bytes
 from audit.lsh import s_curve
 from audit.model import ScreenResult
+from audit.references import ReferenceSketches
 from audit.screens import ScreenContext, Sketches
 from audit.shingle_store import ShingleStore
 
@@ -33,7 +37,8 @@ class NearDuplicates:
 
     A shingle is a run of ``shingle_size`` case-folded words; in scripts written without spaces (Chinese,
     Japanese, Thai, Lao, Khmer, Burmese) each letter is a word. A text of fewer words is one shingle; one
-    without words is skipped. Each text becomes a MinHash signature of ``permutations`` values of 16 bits.
+    without words is skipped. Each text becomes a MinHash signature of ``permutations`` values of 8 bits, and
+    a second sketch of ``second_bits`` bits, independent of the first.
     Exact copies collapse first. Pairs that share one of ``bands`` bands of ``rows`` values are candidates;
     they are accepted on the signatures when the estimate is ``margin`` or more over ``threshold``, refused
     when it is more than ``margin`` under it, and settled on exact shingle sets in between. A document joins a
@@ -41,19 +46,36 @@ class NearDuplicates:
     document) at ``cohesion`` or more; any two members are therefore similar at 2 * cohesion - 1 or more, with
     the defaults at half the threshold. In a crowded bucket a document is compared with ``window`` others.
 
+    ``references`` are folders of earlier runs (from the working directory), of this corpus or another, that
+    sketched with the same parameters. Each document's best match in each of them is reported; their texts
+    are not needed: in the doubtful band, the two sketches' pooled estimate decides.
+
     Sources: A. Z. Broder, "On the resemblance and containment of documents", SEQUENCES 1997; P. Li,
-    C. Koenig, "b-Bit minwise hashing", WWW 2010; "Mining of Massive Datasets", ch. 3.4.
+    C. Koenig, "b-Bit minwise hashing", WWW 2010; S. Dahlgaard, M. B. T. Knudsen, M. Thorup, "Fast Similarity
+    Sketching", FOCS 2017; "Mining of Massive Datasets", ch. 3.4.
     """
 
     name: ClassVar[str] = "near_duplicates"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     measures: ClassVar[Mapping[str, pa.DataType]] = {
         "digest": pa.binary(16),
-        "signature": pa.binary(),  # 2 * permutations bytes, the same for all
+        "signature": pa.binary(),  # ``permutations`` bytes, the same for all
+        "second": pa.binary(),  # ``second_bits`` / 8 bytes
         "shingles": pa.int32(),
     }
     needs: ClassVar[tuple[str, ...]] = ()
     uses_key: ClassVar[bool] = False
+    #: Parameters that no sketch depends on, and those that no cluster does: see ``audit.workkeys``.
+    resolve_parameters: ClassVar[tuple[str, ...]] = (
+        "bands",
+        "rows",
+        "threshold",
+        "cohesion",
+        "margin",
+        "window",
+        "references",
+    )
+    match_parameters: ClassVar[tuple[str, ...]] = ("references",)
 
     permutations: int = 105
     bands: int = 21
@@ -63,7 +85,9 @@ class NearDuplicates:
     cohesion: float = 0.7
     margin: float = 0.12
     window: int = 32
+    second_bits: int = 512
     seed: int = 1
+    references: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _require(self.bands >= 1 and self.rows >= 1, "bands", "at least one band of one value is needed")
@@ -72,7 +96,12 @@ class NearDuplicates:
         _require(0 < self.threshold <= 1, "threshold", "must be over 0 and at most 1")
         _require(0 < self.cohesion <= self.threshold, "cohesion", "must be over 0 and at most the threshold")
         _require(0 <= self.margin < self.threshold, "margin", "must be at least 0 and under the threshold")
-        _require(self.window >= 1, "window", "must be at least 1")
+        _require(1 <= self.window <= 10_000, "window", "must be 1 to 10,000")
+        _require(
+            self.second_bits >= 64 and self.second_bits % 8 == 0,
+            "second_bits",
+            "must be a multiple of 8 from 64",
+        )
         _require(self.seed >= 0, "seed", "must not be negative")
 
     def resources(self) -> Mapping[str, str]:
@@ -82,13 +111,15 @@ class NearDuplicates:
     def measure(self, batch: pa.RecordBatch, context: ScreenContext) -> ScreenResult:  # noqa: ARG002
         """Sketch each text: digest, signature, number of shingles."""
         texts = batch["text"]
-        least, shingles = minhash(texts, self.shingle_size, *permutations(self.permutations, self.seed))
+        coefficients = permutations(self.permutations, self.seed)
+        least, shingles, second = sketch(texts, self.shingle_size, *coefficients, self.second_bits)
         digests, _ = normalised_digests(texts, PUBLIC_KEY)
         valid = shingles > 0
         return ScreenResult(
             {
                 "digest": fixed_size_binary(digests, valid),
-                "signature": fixed_size_binary(truncate(least), valid).cast(pa.binary()),
+                "signature": fixed_size_binary(truncate_to_bytes(least), valid).cast(pa.binary()),
+                "second": fixed_size_binary(second, valid).cast(pa.binary()),
                 "shingles": pa.array(shingles, mask=~valid),
             },
             not_evaluated={int(row): NO_WORDS for row in np.flatnonzero(~valid)},
@@ -97,46 +128,119 @@ class NearDuplicates:
     def resolve(self, sketches: Sketches, workspace: Path) -> Iterator[pa.Table]:
         """Yield the members of clusters of two documents and more (``DUPLICATE_SCHEMA``)."""
         groups, clusters = self.find(sketches, workspace)
-        object.__setattr__(self, "_statistics", dict(clusters.statistics))
-        yield from duplicate_tables(groups, clusters.leader, clusters.similarity, "near")
+        counts = statistics(groups, clusters, self.rules, self.permutations)
+        object.__setattr__(self, "_statistics", counts)
+        yield from duplicate_tables(
+            groups, Leaders(clusters.leader, clusters.similarity, clusters.diameter), "near"
+        )
 
     def find(self, sketches: Sketches, workspace: Path) -> tuple[DigestGroups, Clusters]:
         """Return the groups of exact copies, and the pairs and clusters among them.
 
         Args:
             sketches: Columns ``near_duplicates_digest`` and ``near_duplicates_signature``, and the texts.
-            workspace: A folder; holds 2 * permutations bytes a group, and 8 a shingle of a text in doubt.
+            workspace: A folder; holds ``permutations`` bytes a group, 12 of the band at work, 8 a pair, and
+                8 a shingle of a text in doubt.
         """
         column = f"{self.name}_digest"
-        groups = group_by_digest(sketches.read([column]), column)
-        signatures = self._signatures(sketches, groups, workspace / "signatures.u16")
-        rules = Rules(self.bands, self.rows, self.threshold, self.cohesion, self.margin, self.window)
-        exact = ShingleStore(groups, sketches, self.shingle_size, workspace / "shingles.u64")
-        return groups, find_clusters(signatures, groups, rules, exact)
+        groups = group_by_digest(sketches.read([column]), column, workspace)
+        signatures = self._rows((sketches,), groups, "signature", self.permutations, workspace)
+        exact = ShingleStore(groups, sketches, self.shingle_size, workspace)
+        return groups, find_clusters(signatures, self.rules, exact, workspace)
 
     def statistics(self) -> Mapping[str, float]:
         """Return the counts of the last ``resolve``; empty before the first."""
         return dict(getattr(self, "_statistics", {}))
 
+    def reference_keys(self) -> list[str]:
+        """Return what identifies the sketches of the references, for the work key.
+
+        Raises:
+            ConfigurationError: A reference holds no sketches, or such of other parameters.
+        """
+        return [key for reference in self._references() for key in reference.keys]
+
+    def match(self, sketches: Sketches, workspace: Path) -> Iterator[pa.Table]:
+        """Yield each document's best match in each reference (``REFERENCE_MATCH_SCHEMA``).
+
+        Raises:
+            ConfigurationError: A reference holds no sketches, or such of other parameters.
+        """
+        totals: dict[str, float] = {"references": float(len(self.references))}
+        for number, reference in enumerate(self._references()):
+            folder = workspace / f"reference-{number}"
+            folder.mkdir()
+            column = f"{self.name}_digest"
+            both = chain(sketches.read([column]), reference.read([column]))
+            groups = group_by_digest(both, column, folder)
+            corpora = Corpora(
+                groups,
+                len(sketches.shards),
+                self._rows((sketches, reference), groups, "signature", self.permutations, folder),
+                self._rows((sketches, reference), groups, "second", self.second_bits // 8, folder),
+            )
+            matches = find_matches(corpora, self.rules, folder)
+            for name, count in matches.statistics().items():
+                totals[name] = totals.get(name, 0.0) + count
+            yield from match_tables(corpora, matches, reference.name)
+        object.__setattr__(self, "_match_statistics", totals)
+
+    def match_statistics(self) -> Mapping[str, float]:
+        """Return the counts of the last ``match``; empty before the first."""
+        return dict(getattr(self, "_match_statistics", {}))
+
     def s_curve(self) -> list[tuple[float, float]]:
         """Return (Jaccard similarity, probability of becoming a candidate) of this setting."""
         return s_curve(self.bands, self.rows)
 
-    def _signatures(self, sketches: Sketches, groups: DigestGroups, path: Path) -> npt.NDArray[np.uint16]:
-        """Write the signature of each group's first document to a file, and map it."""
-        column = f"{self.name}_signature"
+    def explain(self) -> dict[str, list[dict[str, Any]]]:
+        """Return the S-curve of this setting, for ``audit screens near_duplicates``."""
+        title = f"S-curve: {self.bands} bands of {self.rows} values, threshold {self.threshold:g}"
+        values = self.permutations
+        return {
+            title: [
+                {
+                    "Jaccard": jaccard,
+                    "becomes a candidate": probability,
+                    "is missed": 1 - probability,
+                    "standard error of the estimate": float(np.sqrt(jaccard * (1 - jaccard) / values)),
+                }
+                for jaccard, probability in self.s_curve()
+            ]
+        }
+
+    @property
+    def rules(self) -> Rules:
+        """What makes a candidate and what makes a pair, by these parameters."""
+        return Rules(self.bands, self.rows, self.threshold, self.cohesion, self.margin, self.window)
+
+    def _references(self) -> list[ReferenceSketches]:
+        own = {name: getattr(self, name) for name in ("permutations", "shingle_size", "second_bits", "seed")}
+        return [
+            ReferenceSketches.open(name, self.name, own, list(self.measures), self.resources())
+            for name in self.references
+        ]
+
+    def _rows(
+        self,
+        corpora: Sequence[Sketches | ReferenceSketches],
+        groups: DigestGroups,
+        measure: str,
+        width: int,
+        workspace: Path,
+    ) -> Matrix:
+        """Write a sketch (``width`` bytes) of each group's first document to a file."""
+        column, path = f"{self.name}_{measure}", workspace / f"{measure}.u8"
+        digest = f"{self.name}_digest"
+        tables = chain.from_iterable(corpus.read([digest, column]) for corpus in corpora)
         with path.open("wb") as file:
-            for number, (_, table) in enumerate(sketches.read([column])):
+            for number, (_, table) in enumerate(tables):
                 start, stop = groups.shard_bounds[number : number + 2]
                 low, high = np.searchsorted(groups.first, (start, stop))
-                chosen = sketched(table, column)[column].take(pa.array(groups.first[low:high] - start))
-                fixed = chosen.combine_chunks().cast(pa.binary(2 * self.permutations))
-                fixed_size_rows(fixed, np.uint16).tofile(file)
-        shape = (len(groups.first), self.permutations)
-        if not len(groups.first):
-            return np.empty(shape, np.uint16)
-        mapped: np.memmap[Any, np.dtype[np.uint16]] = np.memmap(path, np.uint16, "r+", shape=shape)
-        return np.asarray(mapped)
+                chosen = sketched(table, digest)[column].take(pa.array(groups.first[low:high] - start))
+                fixed_size_rows(chosen.combine_chunks().cast(pa.binary(width)), np.uint8).tofile(file)
+                pa.default_memory_pool().release_unused()
+        return Matrix(path, len(groups.first), width, "u1")
 
 
 def _require(holds: bool, parameter: str, message: str) -> None:

@@ -87,7 +87,7 @@ def test_comparisons_in_a_crowded_bucket_grow_linearly(tmp_path):
         texts = [f"{page} field{n} {page[::-1]}" for n in range(size)]
         (tmp_path / str(size)).mkdir()
         _, clusters = screen.find(MemorySketches(screen, {"0": texts}), tmp_path / str(size))
-        counts.append(clusters.statistics["candidates"])
+        counts.append(clusters.counts["candidates"])
     assert counts[0] > 200
     assert counts[1] < 2.2 * counts[0]
 
@@ -145,6 +145,35 @@ def test_documents_without_words_are_skipped(tmp_path):
     assert resolve(SCREEN, {}, tmp_path) == []
 
 
+def test_each_cluster_has_its_diameter(corpus, rows):
+    sets = [shingles(text) for text in corpus]
+    clusters = defaultdict(list)
+    for row in rows:
+        clusters[row["cluster_id"]].append(row)
+    for members in clusters.values():
+        [diameter] = {row["diameter"] for row in members}
+        if len(members) <= 40:
+            positions = [row["position"] for row in members]
+            exact = max(1 - jaccard(sets[i], sets[j]) for i, j in combinations(positions, 2))
+            assert diameter == pytest.approx(exact, abs=0.2)
+
+
+def test_the_setting_is_explained():
+    [(title, table)] = NearDuplicates(bands=20, threshold=0.7).explain().items()
+    assert "20 bands of 5" in title
+    [row] = [row for row in table if row["Jaccard"] == 0.8]
+    assert row["becomes a candidate"] == pytest.approx(1 - (1 - 0.8**5) ** 20)
+    assert row["is missed"] == pytest.approx(1 - row["becomes a candidate"])
+
+
+def test_sketches_do_not_depend_on_the_search():
+    other = {"bands": 5, "rows": 4, "threshold": 0.9, "cohesion": 0.5, "margin": 0.2, "window": 3}
+    other["references"] = ("elsewhere",)
+    assert set(other) == set(SCREEN.resolve_parameters)
+    texts = ["some words of text", "and some more of them here"]
+    assert measure(SCREEN, texts) == measure(NearDuplicates(**other), texts)
+
+
 def test_chinese_pages_are_compared_by_letters(tmp_path):
     letters = [chr(0x4E00 + 7 * n) for n in range(300)]
     changed = [*letters[:150], "変", *letters[151:]]
@@ -155,7 +184,9 @@ def test_chinese_pages_are_compared_by_letters(tmp_path):
 
 def test_a_sketch_takes_no_more_than_its_share():
     measurements = measure(SCREEN, ["some words of text"] * 10).measurements
-    data = sum(len(value) for name in ("digest", "signature") for value in measurements[name].to_pylist())
+    data = sum(
+        len(value) for name in ("digest", "signature", "second") for value in measurements[name].to_pylist()
+    )
     assert data / 10 + 4 + 16 <= 256  # with the shingle count and the digest of exact duplicates
 
 
@@ -176,6 +207,7 @@ def test_the_default_banding_finds_what_it_must():
         {"cohesion": 0.9},
         {"window": 0},
         {"shingle_size": 0},
+        {"second_bits": 100},
     ],
 )
 def test_parameters_out_of_range_are_errors(parameters):

@@ -1,0 +1,106 @@
+"""Sketches that another run left in its folder: what a corpus is compared with, without texts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from audit.errors import ConfigurationError
+from audit.store import Store
+
+_KEY = "screens.near_duplicates.references"
+
+
+@dataclass(frozen=True)
+class ReferenceSketches:
+    """The sketch columns of a reference.
+
+    Attributes:
+        name: The run folder, as the configuration names it.
+        files: Its parts, in shard order.
+    """
+
+    name: str
+    files: tuple[Path, ...]
+
+    @classmethod
+    def open(
+        cls,
+        name: str,
+        screen: str,
+        parameters: Mapping[str, object],
+        measures: Sequence[str],
+        resources: Mapping[str, str],
+    ) -> ReferenceSketches:
+        """Open the folder of a run that sketched with the same parameters.
+
+        Args:
+            name: The folder.
+            screen: Whose sketches.
+            parameters: What they must have been made with.
+            measures: Columns that they must hold.
+            resources: Versions that they must have been made with.
+
+        Raises:
+            ConfigurationError: No run, no sketches in it, or sketches that cannot be compared.
+        """
+        manifest = _manifest(name)
+        used = manifest["configuration"].get("screens", {}).get(screen, {})
+        expected = {key: value for key, value in manifest.get("models", {}).items() if key.startswith(screen)}
+        theirs = {**used, **{key.removeprefix(f"{screen}."): value for key, value in expected.items()}}
+        for parameter, value in {**parameters, **resources}.items():
+            if theirs.get(parameter) != value:
+                raise _incomparable(
+                    name, f"{parameter} is {theirs.get(parameter)!r} there and {value!r} here"
+                )
+        store = Store(Path(name) / "parts")
+        files = tuple(store.folder / path for path in store.current() if path.startswith(f"{screen}/"))
+        if not files:
+            raise ConfigurationError(
+                f"the reference {name!r} holds no sketches", key=_KEY, remedy="Audit it again"
+            )
+        wanted = {f"{screen}_{measure}" for measure in measures}
+        if any(not wanted <= set(pq.read_schema(path).names) for path in files):
+            raise _incomparable(name, "its sketches are those of another version")
+        return cls(name, files)
+
+    @property
+    def keys(self) -> list[str]:
+        """Names of the parts, which hold their work keys."""
+        return [f"{self.name}:{path.name}" for path in self.files]
+
+    @property
+    def shards(self) -> Sequence[str]:
+        """Shard ids, sorted."""
+        return [path.name.split(".")[0] for path in self.files]
+
+    def read(self, columns: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:
+        """Yield (shard, table) in shard order; ``position`` first."""
+        for shard, path in zip(self.shards, self.files, strict=True):
+            yield shard, pq.read_table(path, columns=["position", *columns], partitioning=None)
+
+
+def _manifest(name: str) -> dict[str, Any]:
+    try:
+        loaded: dict[str, Any] = json.loads((Path(name) / "manifest.json").read_bytes())
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"the reference {name!r} is not the folder of a completed run ({type(error).__name__})",
+            key=_KEY,
+            remedy="Name a folder that `audit run … --out` wrote, from the working directory",
+        ) from None
+    return loaded
+
+
+def _incomparable(name: str, why: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"the sketches of the reference {name!r} cannot be compared: {why}",
+        key=_KEY,
+        remedy="Audit both with the same parameters of near_duplicates",
+    )
