@@ -7,6 +7,7 @@ holds nothing of the clock: the same evidence gives the same bytes.
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import duckdb
 
 from audit import scorecard_queries as queries
+from audit import views
 from audit.errors import FatalError
 from audit.model import WHOLE, Estimate, GateResult, Verdict
 
@@ -61,13 +63,14 @@ def build(
     accounting = _accounting(db)
     screens = _rows(db, queries.SCREENS)
     flagged = _rows(db, queries.FLAGGED)
+    alarms = _alarm_count(db)
     card = {
         "schema_version": SCHEMA_VERSION,
         "run_id": run_id,
         "corpus": corpus,
         "verdict": verdict.verdict,
         "verdict_reason": verdict.reason,
-        "next_steps": _next_steps(verdict, gates, accounting, screens),
+        "next_steps": _next_steps(verdict, gates, accounting, screens, alarms),
         "accounting": accounting,
         "gates": [_gate(result) for result in gates],
         "estimates": _rows(db, queries.ESTIMATES),
@@ -76,6 +79,7 @@ def build(
         "slices": _slices(db),
         "findings": {"flagged": flagged, **_findings(db, previews)},
         "duplicates": _duplicates(db, flagged, statistics),
+        "repeated_paragraphs": _repeated_paragraphs(db),
         "sampling": {
             "settings": sampling,
             "strata": _rows(db, queries.STRATA),
@@ -192,13 +196,37 @@ def _duplicates(
         members[row["cluster_id"]].append(row["doc_id"])
     for row in clusters:
         row["members"] = members[row["cluster_id"]]
-        row["min_jaccard"] = None if row["min_jaccard"] is None else round(row["min_jaccard"], 4)
+        row["min_jaccard"] = _rounded(row["min_jaccard"])
+    diffs = _rows(db, queries.CLUSTER_DIFFS)
+    for row in diffs:
+        row |= {"jaccard": _rounded(row["jaccard"]), "hunks": json.loads(row["hunks"])}
     copies = next((row for row in flagged if row["screen"] == DUPLICATES), None)
     return {
         "copies": copies,
         "searches": [{"screen": name, "statistics": statistics[name]} for name in sorted(statistics)],
         "largest_clusters": clusters,
+        "differences": diffs,
+        "alarms": _rows(db, queries.ALARMS),
+        "alarm_rule": {
+            "share": views.ALARM_SHARE,
+            "minimum_documents": views.ALARM_DOCUMENTS,
+            "total": _alarm_count(db),
+        },
     }
+
+
+def _rounded(jaccard: float | None) -> float | None:
+    return None if jaccard is None else round(jaccard, 4)
+
+
+def _alarm_count(db: duckdb.DuckDBPyConnection) -> int:
+    return sum(number for (number,) in db.execute(queries.ALARM_COUNT).fetchall())
+
+
+def _repeated_paragraphs(db: duckdb.DuckDBPyConnection) -> Row | None:
+    """Bytes in paragraphs that many documents share, and which these are; None where nobody looked."""
+    whole = next(iter(_rows(db, queries.PARAGRAPHS)), None)
+    return whole and {**whole, "most_repeated": _rows(db, queries.REPEATED_PARAGRAPHS)}
 
 
 def _judgements(db: duckdb.DuckDBPyConnection) -> Row:
@@ -206,7 +234,7 @@ def _judgements(db: duckdb.DuckDBPyConnection) -> Row:
 
 
 def _next_steps(
-    verdict: Verdict, gates: Sequence[GateResult], accounting: Row, screens: Sequence[Row]
+    verdict: Verdict, gates: Sequence[GateResult], accounting: Row, screens: Sequence[Row], alarms: int
 ) -> list[Row]:
     """What the reader should do, most binding first."""
     steps = [_gate_step(result) for result in sorted(gates, key=_urgency) if result.outcome != "pass"]
@@ -227,6 +255,12 @@ def _next_steps(
             "count as clean; the reasons stand under what was not evaluated."
         )
         steps.append({"kind": "screen", "subject": "screens", "text": text})
+    if alarms:
+        text = (
+            f"Removing copies would take more than {views.ALARM_SHARE:.0%} of the documents of {alarms:,} "
+            "sources or domains. Look at them under duplicates before anything is removed."
+        )
+        steps.append({"kind": "remediate", "subject": "duplicates", "text": text})
     if verdict.verdict == "GO":
         text = "Keep the run folder with the data set: `audit verify` shows later that no byte was changed."
         steps.append({"kind": "keep", "subject": "run", "text": text})

@@ -8,6 +8,7 @@ from audit.model import WHOLE
 MAX_SLICE_VALUES = 100
 MAX_CLUSTERS = 20
 MAX_CLUSTER_MEMBERS = 3
+MAX_ALARMS = 20
 MAX_SHARDS = 20
 
 #: Words that some evaluations carry before their reason; the outcome column says it already.
@@ -114,7 +115,7 @@ ORDER BY dimension, findings DESC, value, screen, kind
 """
 
 CLUSTERS = f"""
-SELECT cluster_id, documents, exact, min_jaccard FROM cluster_counts
+SELECT cluster_id, documents, exact, min_jaccard, nature, nature_reason FROM cluster_counts
 ORDER BY documents DESC, cluster_id LIMIT {MAX_CLUSTERS}
 """
 
@@ -122,6 +123,27 @@ CLUSTER_MEMBERS = f"""
 SELECT cluster_id, doc_id FROM duplicates WHERE list_contains($clusters, cluster_id)
 QUALIFY row_number() OVER (PARTITION BY cluster_id ORDER BY doc_id) <= {MAX_CLUSTER_MEMBERS}
 ORDER BY cluster_id, doc_id
+"""
+
+CLUSTER_DIFFS = """
+SELECT cluster_id, representative, member, jaccard, reason, hunks, left_out, complete
+FROM cluster_diffs JOIN cluster_counts USING (cluster_id) ORDER BY documents DESC, cluster_id
+"""
+
+ALARMS = f"""
+SELECT dimension, value, documents, copies, tokens, copied_tokens FROM duplicate_alarms
+ORDER BY dimension DESC, copies DESC, value LIMIT {MAX_ALARMS}
+"""
+
+ALARM_COUNT = "SELECT count(*) FROM duplicate_alarms"
+
+PARAGRAPHS = f"""
+SELECT documents, evaluated, evaluated_bytes, repeated_bytes FROM paragraph_counts
+WHERE dimension = '{WHOLE}'
+"""
+
+REPEATED_PARAGRAPHS = """
+SELECT hash, documents, bytes, doc_id FROM repeated_paragraphs ORDER BY documents DESC, hash
 """
 
 STRATA = """

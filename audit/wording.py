@@ -27,6 +27,32 @@ FLAGGED_NOTE = (
     "ways. That is what the estimates are for."
 )
 
+DIFFERENCE_NOTE = (
+    "The representative of each cluster and the member least like it, word by word. Personal values that the "
+    "PII screen found are masked; what it missed is not."
+)
+
+PARAGRAPH_NOTE = "Paragraphs are told by their hash and never quoted, since they may hold personal data."
+
+
+def alarm_rule(rule: Mapping[str, Any]) -> str:
+    """What raises an alarm, and how many there are."""
+    looked_at = " and ".join(
+        f"every {name}" if least <= 1 else f"every {name} of {least:,} documents and more"
+        for name, least in sorted(rule["minimum_documents"].items(), reverse=True)
+    )
+    found = f"{rule['total']:,} found" if rule["total"] else "none found"
+    return (
+        f"An alarm is raised where more than {rule['share']:.0%} of the documents are copies, which would go "
+        f"if one document of each cluster stayed. Looked at: {looked_at}; {found}."
+    )
+
+
+def remainder(difference: Mapping[str, Any]) -> str:
+    """What of a difference is not shown; nothing where all is."""
+    left = f"{difference['left_out']:,} more changes. " if difference["left_out"] else ""
+    return left + ("" if difference["complete"] else "The texts were not compared to their ends.")
+
 
 def slice_name(name: str) -> str:
     """A slice for people: ``all`` is the whole corpus."""

@@ -71,9 +71,14 @@ def fill_counts(connection):
     for dimension, value in [("all", "all"), ("source", "web")]:
         insert(connection, "finding_counts", ("pii", "email", "medium", dimension, value, 12, 9))
     for cluster, documents in [("k1", 9), ("k2", 4)]:
-        insert(connection, "cluster_counts", (cluster, documents, documents, 0.9))
+        insert(connection, "cluster_counts", (cluster, documents, documents, 0.9, "copies", "same words"))
         for number in range(documents):
             insert(connection, "duplicates", (f"{cluster}-{number}", cluster))
+    hunk = {"before": "a", "removed": "b", "added": "c", "after": "d"}
+    insert(connection, "cluster_diffs", ("k1", "k1-0", "k1-8", 0.9, None, json.dumps([hunk]), 2, True))
+    insert(connection, "duplicate_alarms", ("source", "forum", 30, 30, 1500, 1500))
+    insert(connection, "paragraph_counts", ("all", "all", 140, 138, 9000, 8000, 800))
+    insert(connection, "repeated_paragraphs", ("00ff00ff00ff00ff", 17, 1700, "k1-0"))
 
 
 def fill_sample(connection):
@@ -85,9 +90,11 @@ def fill_sample(connection):
         insert(connection, "samples", (document, "review", stratum, 0.1, draw, "a0", draw))
     for document, reviewer in [("d1", "r1"), ("d1", "r2"), ("d2", "r1")]:
         insert(
-            connection, "judgements", (document, "toxicity", "not toxic", None, reviewer, 4.0, "then", False)
+            connection,
+            "judgements",
+            (document, "toxicity", "not toxic", None, reviewer, 4.0, "then", "ab", False),
         )
-    insert(connection, "judgements", ("d1", "toxicity", "toxic", None, "r1", 4.0, "before", True))
+    insert(connection, "judgements", ("d1", "toxicity", "toxic", None, "r1", 4.0, "before", "ab", True))
     insert(connection, "estimates", ("toxicity", "all", 0.01, 0.004, 0.021, 60, 0.9, "exact"))
     insert(connection, "estimates", ("toxicity", "source=forum", None, None, None, 0, 0.9, "exact"))
 
@@ -185,6 +192,22 @@ def test_clusters_come_largest_first_with_three_members(db):
     ]
 
 
+def test_differences_alarms_and_repeated_paragraphs_stand_in_it(db):
+    card = build(db)
+    difference = card["duplicates"]["differences"][0]
+    assert (difference["cluster_id"], difference["member"], difference["left_out"]) == ("k1", "k1-8", 2)
+    assert difference["hunks"] == [{"before": "a", "removed": "b", "added": "c", "after": "d"}]
+    assert [(row["value"], row["copies"]) for row in card["duplicates"]["alarms"]] == [("forum", 30)]
+    assert card["duplicates"]["alarm_rule"]["total"] == 1
+    assert card["repeated_paragraphs"]["repeated_bytes"] == 800
+    assert card["repeated_paragraphs"]["most_repeated"][0]["doc_id"] == "k1-0"
+
+
+def test_repeated_paragraphs_that_nobody_looked_for_are_absent(db):
+    db.execute("DELETE FROM paragraph_counts")
+    assert build(db)["repeated_paragraphs"] is None
+
+
 def test_a_document_judged_twice_counts_once_in_its_stratum(db):
     sampling = build(db)["sampling"]
     assert {row["stratum"]: row["judged"] for row in sampling["strata"]} == {"web": 2, "forum": 0}
@@ -208,7 +231,7 @@ def test_next_steps_put_blocking_failures_first(db):
     failed = GateResult("spam", "spam", "all", 0.1, 0.05, "block", "fail", "over", None)
     warned = GateResult("age", "age", "all", 0.1, 0.05, "warn", "fail", "over", None)
     steps = build(db, "NO-GO", [warned, *GATES, failed])["next_steps"]
-    assert [step["subject"] for step in steps] == ["spam", "pii", "age", "shards", "screens"]
+    assert [step["subject"] for step in steps] == ["spam", "pii", "age", "shards", "screens", "duplicates"]
 
 
 def test_same_evidence_gives_the_same_bytes(db):
@@ -217,7 +240,8 @@ def test_same_evidence_gives_the_same_bytes(db):
 
 def test_an_empty_corpus_has_a_scorecard(db):
     for table in ("shards", "rejects", "evaluations", "slice_counts", "finding_counts", "cluster_counts",
-                  "strata", "samples", "judgements", "estimates", "duplicates"):  # fmt: skip
+                  "strata", "samples", "judgements", "estimates", "duplicates", "cluster_diffs",
+                  "duplicate_alarms", "paragraph_counts", "repeated_paragraphs"):  # fmt: skip
         db.execute(f"DELETE FROM {table}")
     card = build(db, gates=[], statistics={}, sampling={}, previews={})
     jsonschema.validate(json.loads(render(card, "json")), schema())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from audit import wording
+from audit import markdown_duplicates, wording
 from audit.figures import (
     ABSENT,
     MAX_ROWS,
@@ -227,25 +227,15 @@ def _duplicates(card: Row) -> Iterable[str]:
             f"{number} copies, which would go if one document of each cluster stayed: {documents} of the "
             f"documents, {tokens} of the tokens."
         )
+    yield from markdown_duplicates.alarms(duplicates)
+    yield from markdown_duplicates.by_slice(card["slices"])
     for search in duplicates["searches"]:
         rows = [[text(words(name)), count(value)] for name, value in sorted(search["statistics"].items())]
         yield from table(f"Search: {text(words(search['screen']))} | Value#", rows) if rows else ()
     if duplicates["largest_clusters"]:
-        yield from _clusters(duplicates["largest_clusters"])
-
-
-def _clusters(clusters: Sequence[Row]) -> list[str]:
-    rows = [
-        [
-            code(row["cluster_id"]),
-            count(row["documents"]),
-            count(row["exact"]),
-            ABSENT if row["min_jaccard"] is None else f"{row['min_jaccard']:.2f}",
-            ", ".join(code(member) for member in row["members"]),
-        ]
-        for row in clusters
-    ]
-    return table("Largest clusters | Documents# | Identical text# | Lowest similarity# | Some members", rows)
+        yield from markdown_duplicates.clusters(duplicates["largest_clusters"])
+    yield from markdown_duplicates.differences(duplicates["differences"])
+    yield from markdown_duplicates.paragraphs(card["repeated_paragraphs"])
 
 
 def _sampling(card: Row) -> Iterable[str]:

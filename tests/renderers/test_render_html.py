@@ -155,6 +155,43 @@ def test_unread_bytes_stand_beside_what_a_go_allows():
     assert "could not be read: 4.71%. A GO allows at most 2%" in Page(html.render(CARD)).text
 
 
+def test_differences_alarms_and_repeated_paragraphs_stand_on_the_page():
+    text = Page(html.render(CARD)).text
+    for row in CARD["duplicates"]["differences"]:
+        assert row["representative"] in text
+        assert all(hunk[side] in text for hunk in row["hunks"] for side in ("removed", "added"))
+    assert "3 more changes. The texts were not compared to their ends." in text
+    assert CARD["duplicates"]["differences"][1]["reason"] in text
+    for row in CARD["duplicates"]["alarms"]:
+        assert row["value"] in text
+    assert "more than 50% of the documents are copies" in text
+    for row in CARD["repeated_paragraphs"]["most_repeated"]:
+        assert row["hash"] in text
+    assert figures.share(428032485 / 3891204412) in text
+
+
+def test_copies_by_slice_are_shares_of_documents_and_of_tokens():
+    text = Page(html.render(CARD)).text
+    counts = CARD["slices"][0]["largest"][0]["screens"]["duplicates"]
+    for unit in ("", "_tokens"):
+        assert figures.share(counts[f"flagged{unit}"] / counts[f"evaluated{unit}"]) in text
+
+
+def test_hostile_documents_stay_text_in_their_differences():
+    card = copy.deepcopy(CARD)
+    card["duplicates"]["differences"][0]["hunks"] = [
+        dict.fromkeys(("before", "removed", "added", "after"), ATTACK)
+    ]
+    page = Page(html.render(card))
+    assert "script" not in page.tags
+    assert "img" not in page.tags
+
+
+def test_paragraphs_that_nobody_looked_for_read_as_no_evidence():
+    text = Page(html.render(CARD | {"repeated_paragraphs": None})).text
+    assert "No evidence: the screen did not run to its end" in text
+
+
 def test_outcomes_are_words_and_marks_and_not_only_colours():
     text = Page(html.render(CARD)).text
     for word in ("NO-GO", "✓", "✗", "insufficient", "warning only"):

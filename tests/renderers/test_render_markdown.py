@@ -48,6 +48,19 @@ def test_unread_bytes_stand_beside_what_a_go_allows():
     assert "could not be read: 4.71%. A GO allows at most 2%" in markdown.render(CARD)
 
 
+def test_differences_alarms_and_repeated_paragraphs_stand_on_the_page():
+    source = markdown.render(CARD)
+    for row in CARD["duplicates"]["alarms"]:
+        assert figures.share(row["copies"] / row["documents"]) in source
+    assert "Springfield" in source
+    assert "3 more changes. The texts were not compared to their ends." in source
+    assert CARD["duplicates"]["differences"][1]["reason"] in source
+    for row in CARD["repeated_paragraphs"]["most_repeated"]:
+        assert row["hash"] in source
+    counts = CARD["slices"][0]["largest"][0]["screens"]["duplicates"]
+    assert figures.share(counts["flagged_tokens"] / counts["evaluated_tokens"]) in source
+
+
 def test_every_table_keeps_its_columns():
     for table in re.findall(r"(?:^\|.*\n?)+", markdown.render(CARD), re.MULTILINE):
         widths = {len(re.findall(r"(?<!\\)\|", line)) for line in table.strip().splitlines()}
@@ -59,6 +72,8 @@ def test_hostile_text_makes_no_tag_no_link_and_no_column():
         card = copy.deepcopy(CARD)
         card["corpus"] = card["verdict_reason"] = card["run_id"] = attack
         card["duplicates"]["largest_clusters"][0]["members"] = [attack]
+        card["duplicates"]["differences"][0]["hunks"][0]["removed"] = attack
+        card["duplicates"]["alarms"][0]["value"] = attack
         card["slices"][0]["largest"][0]["value"] = card["not_evaluated"][0]["reason"] = attack
         card["findings"]["kinds"][0]["kind"] = card["gates"][0]["gate"] = attack
         source = markdown.render(card)
