@@ -17,6 +17,8 @@ _DIGITS_ONLY = frozenset(
 )
 #: Kinds that are compared exactly as written: case carries information.
 _VERBATIM = frozenset({"CRYPTO"})
+#: Secrets: compared as written, and nothing of their shape is shown.
+_SECRET = "SECRET_"
 #: Kinds whose letters are compared without case and whose punctuation carries information.
 _CASE_FOLDED = frozenset({"EMAIL_ADDRESS", "URL", "IP_ADDRESS"})
 
@@ -29,12 +31,15 @@ def mask(value: str, kind: str) -> str:
     The rule, for every kind: letters become ``x``, digits ``#``, white space one space, other ASCII
     characters stay, everything else becomes ``·``. A run of one class longer than four is cut to four,
     so that lengths are not told either, and the whole to 32 characters. E-mail addresses and URLs also
-    lose the punctuation left of ``@`` and right of the host, which is the person's own choice.
+    lose the punctuation left of ``@`` and right of the host, which is the person's own choice. Of secrets
+    nothing is shown but ``xxxx``: the shape of a password says too much.
 
     Args:
         value: The personal value.
         kind: What it is (``EMAIL_ADDRESS``).
     """
+    if kind.startswith(_SECRET):
+        return "x" * MAX_RUN
     if kind == "EMAIL_ADDRESS" and "@" in value:
         local, _, domain = value.rpartition("@")
         plain = re.sub(r"\W", "x", local)
@@ -67,8 +72,10 @@ def normalise(kind: str, value: str) -> str:
     Compatibility characters (full-width digits) are folded for all kinds (NFKC). E-mail and IP addresses
     are case-folded; of phone numbers remain the digits, without extension and ``(0)``, and a leading ``+``,
     where ``00`` is read as ``+``; of cards and numeric identifiers the digits; of other identifiers the
-    letters and digits in upper case; wallets stay as they are.
+    letters and digits in upper case; wallets and secrets stay as they are.
     """
+    if kind.startswith(_SECRET):
+        return value
     value = unicodedata.normalize("NFKC", value).strip()
     if kind in _VERBATIM:
         return value

@@ -16,10 +16,14 @@ class Trigger(Enum):
     """Which windows of a text a recogniser has to see to find what it would find in the whole."""
 
     EMAIL = "email"  # tokens with an @
+    DIGITS = "digits"  # seven digits and more, at most one sign between two
     NUMBER = "number"  # groups of six digits and more
     HOST = "host"  # groups of digits or hex digits with colons, dots or hyphens
     WALLET = "wallet"  # long runs of letters and digits
-    PHONE = "phone"  # runs of phone characters
+    PHONE = "phone"  # read by ``audit.phones``, not through windows
+    URL = "url"  # tokens with a dot before two letters
+    DATE = "date"  # tokens with a digit beside a hyphen, slash or dot
+    LICENCE = "licence"  # tokens with a digit beside a letter, or six digits
     TEXT = "text"  # all of it
 
 
@@ -41,20 +45,22 @@ class Kind:
 
 
 _ALONE = Kind("critical", Trigger.NUMBER, default=True)
+_DIGITS_ALONE = Kind("critical", Trigger.DIGITS, default=True)
+_DIGITS_IN_CONTEXT = Kind("critical", Trigger.DIGITS, needs_context=True, default=True)
 _IN_CONTEXT = Kind("critical", Trigger.NUMBER, needs_context=True, default=True)
 
 #: In order of precedence where score and length are equal. Kinds that are not here are searched for in
 #: the whole text, have severity high, and are on only when they are named.
 KINDS: Mapping[str, Kind] = {
     "EMAIL_ADDRESS": Kind("medium", Trigger.EMAIL, default=True),
-    "CREDIT_CARD": _ALONE,
+    "CREDIT_CARD": _DIGITS_ALONE,
     "IBAN_CODE": Kind("high", Trigger.NUMBER, default=True),
-    "US_SSN": _ALONE,
-    "US_ITIN": _ALONE,
+    "US_SSN": _DIGITS_ALONE,
+    "US_ITIN": _DIGITS_ALONE,
     "US_MBI": _IN_CONTEXT,
-    "US_PASSPORT": _IN_CONTEXT,
+    "US_PASSPORT": _DIGITS_IN_CONTEXT,
     "UK_NINO": _ALONE,
-    "UK_NHS": _IN_CONTEXT,
+    "UK_NHS": _DIGITS_IN_CONTEXT,
     "UK_PASSPORT": _IN_CONTEXT,
     "CA_SIN": _IN_CONTEXT,
     "AU_TFN": _IN_CONTEXT,
@@ -75,18 +81,27 @@ KINDS: Mapping[str, Kind] = {
     "TR_NATIONAL_ID": _IN_CONTEXT,
     "ZA_ID_NUMBER": _IN_CONTEXT,
     "NG_NIN": _IN_CONTEXT,
-    "MEDICAL_LICENSE": Kind("high", Trigger.NUMBER, needs_context=True, default=True),
+    "MEDICAL_LICENSE": Kind("high", Trigger.DIGITS, needs_context=True, default=True),
     "CRYPTO": Kind("medium", Trigger.WALLET, default=True),
-    "IP_ADDRESS": Kind("low", Trigger.HOST, default=True),
+    "IP_ADDRESS": Kind("medium", Trigger.HOST, default=True),  # low unless public
     "MAC_ADDRESS": Kind("low", Trigger.HOST, default=True),
     "PHONE_NUMBER": Kind("medium", Trigger.PHONE, default=True),
-    "US_BANK_NUMBER": Kind("high", Trigger.NUMBER, needs_context=True),
-    "US_DRIVER_LICENSE": Kind("high", needs_context=True),
+    "US_BANK_NUMBER": Kind("high", Trigger.DIGITS, needs_context=True),
+    "US_DRIVER_LICENSE": Kind("high", Trigger.LICENCE, needs_context=True),
     "ABA_ROUTING_NUMBER": Kind("low", Trigger.NUMBER, needs_context=True),
     "US_NPI": Kind("low", Trigger.NUMBER, needs_context=True),
     "UUID": Kind("low", Trigger.NUMBER),
-    "DATE_TIME": Kind("low"),
-    "URL": Kind("low"),
+    "DATE_TIME": Kind("low", Trigger.DATE),
+    "URL": Kind("low", Trigger.URL),
+}
+
+#: Context words besides Presidio's, which are English: labels of phone numbers in other languages, and fax.
+MORE_CONTEXT: Mapping[str, tuple[str, ...]] = {
+    "PHONE_NUMBER": (
+        *("tel", "fax", "whatsapp", "sms", "telf", "tlf", "tfno", "tfn", "teléfono", "telefono", "móvil"),
+        *("movil", "contacto telefónico", "téléphone", "portable", "télécopie", "telefon", "telefonnummer"),
+        *("handy", "mobil", "mobiltelefon", "rufnummer", "durchwahl", "telefax", "cellulare", "telefone"),
+    ),
 }
 
 _RANKS = {name: rank for rank, name in enumerate(KINDS)}

@@ -18,16 +18,23 @@ from presidio_analyzer.predefined_recognizers import PhoneRecognizer
 
 from audit.kernels.buffers import Bytes, Offsets, string_buffers
 from audit.kernels.candidates import (
+    NUMBER_DIGITS,
+    NUMBER_GAP,
+    NUMBER_PAD,
+    PLAIN_DIGITS,
+    PLAIN_GAP,
     Windows,
     code_points_before,
     email_windows,
     number_windows,
-    phone_windows,
     wallet_windows,
 )
 from audit.kernels.number_characters import character_classes
+from audit.kernels.tokens import DATE, LICENCE, URL, token_windows
+from audit.phones import LENIENCY
+from audit.phones import search as search_phones
 from audit.pii_kinds import Trigger, kind_of
-from audit.presidio import CONTEXT_REACH, Recogniser, hits, national_digits
+from audit.presidio import CONTEXT_REACH, Recogniser, hits
 from audit.spans import Span
 
 #: Between joined windows: no pattern of Presidio's matches a NUL, and a line end is a word's end.
@@ -35,9 +42,13 @@ SEPARATOR = "\n\0\n"
 #: Code points of joined windows in one call. libphonenumber gives up on a text after 65,535 broken
 #: numbers, which this many code points cannot hold.
 CHUNK = 16_384
-#: Digits of the shortest phone number with a plus sign that is a candidate. A few of the smallest
-#: countries have numbers of four digits after the country code; these need their region's own entry.
-INTERNATIONAL_DIGITS = 7
+#: Least digits, gap and padding.
+_NUMBERS = {
+    Trigger.NUMBER: (NUMBER_DIGITS, NUMBER_GAP, NUMBER_PAD),
+    Trigger.HOST: (0, NUMBER_GAP, NUMBER_PAD),
+    Trigger.DIGITS: (PLAIN_DIGITS, PLAIN_GAP, 1),
+}
+_TOKENS = {Trigger.URL: URL, Trigger.DATE: DATE, Trigger.LICENCE: LICENCE}
 
 
 @dataclass(frozen=True)
@@ -77,16 +88,16 @@ class Texts:
     def __init__(self, array: pa.Array) -> None:
         self.data, self.offsets = string_buffers(array)
 
-    def windows(self, trigger: Trigger, digits: int) -> Windows:
-        """Return where a trigger's recognisers have to look; ``digits`` is a phone number's least."""
+    def windows(self, trigger: Trigger) -> Windows:
+        """Return where a trigger's recognisers have to look."""
         if trigger is Trigger.EMAIL:
             return email_windows(self.data, self.offsets)
         if trigger is Trigger.WALLET:
             return wallet_windows(self.data, self.offsets)
-        if trigger is Trigger.PHONE:
-            return phone_windows(self.data, self.offsets, character_classes(), digits)
-        if trigger is not Trigger.TEXT:
-            return number_windows(self.data, self.offsets, character_classes(), trigger is Trigger.HOST)
+        if trigger in _TOKENS:
+            return token_windows(self.data, self.offsets, _TOKENS[trigger])
+        if trigger in _NUMBERS:
+            return number_windows(self.data, self.offsets, character_classes(), *_NUMBERS[trigger])
         sizes = np.diff(self.offsets)
         return np.stack([np.arange(len(sizes)), np.zeros_like(sizes), sizes], axis=1)
 
@@ -108,38 +119,45 @@ def search(
     Raises:
         MatchingError: A recogniser gave up.
     """
-    groups = _by_windows(recognisers) if prefilter else {(Trigger.TEXT, 0): list(recognisers)}
-    windows = {key: texts.windows(*key) for key in groups}
+    compiled = [
+        r for r in recognisers if prefilter and isinstance(r, PhoneRecognizer) and r.leniency == LENIENCY
+    ]
+    groups: dict[Trigger, list[Recogniser]] = {}
+    for recogniser in recognisers:
+        if recogniser not in compiled:
+            trigger = kind_of(recogniser.supported_entities[0]).trigger if prefilter else Trigger.TEXT
+            groups.setdefault(trigger, []).append(recogniser)
+    windows = {trigger: texts.windows(trigger) for trigger in groups}
     work = np.zeros(len(texts.offsets) - 1, np.int64)
     for found in windows.values():
         np.add.at(work, found[:, 0], found[:, 2] - found[:, 1])
     over = work > budget
+    phones: list[Hit] = []
+    for recogniser in compiled:
+        more, too_much = _phones(texts, recogniser)
+        phones += more
+        over |= too_much
     hits_found = [
         hit
-        for key, members in groups.items()
-        for chunk in _chunks(texts.data, texts.offsets, windows[key][~over[windows[key][:, 0]]])
+        for trigger, members in groups.items()
+        for chunk in _chunks(texts.data, texts.offsets, windows[trigger][~over[windows[trigger][:, 0]]])
         for recogniser in members
         for hit in _hits_in(chunk, recogniser, texts)
     ]
-    return hits_found, over
+    return hits_found + [hit for hit in phones if not over[hit.row]], over
 
 
-def _by_windows(recognisers: Sequence[Recogniser]) -> dict[tuple[Trigger, int], list[Recogniser]]:
-    """Group recognisers by what they read: the trigger and, for phones, the least number of digits.
-
-    Numbers with a plus sign are the same in every region. One region (that with the shortest national
-    numbers) reads all from ``INTERNATIONAL_DIGITS`` on, so the others need not.
-    """
-    phones = [national_digits(r) for r in recognisers if isinstance(r, PhoneRecognizer)]
-    groups: dict[tuple[Trigger, int], list[Recogniser]] = {}
-    for recogniser in recognisers:
-        digits = 0
-        if isinstance(recogniser, PhoneRecognizer):
-            digits = national_digits(recogniser)
-            digits = min(digits, INTERNATIONAL_DIGITS) if digits == min(phones) else digits
-        trigger = kind_of(recogniser.supported_entities[0]).trigger
-        groups.setdefault((trigger, digits), []).append(recogniser)
-    return groups
+def _phones(texts: Texts, recogniser: PhoneRecognizer) -> tuple[list[Hit], npt.NDArray[np.bool_]]:
+    found = search_phones(texts.data, texts.offsets, recogniser.supported_regions)
+    points = code_points_before(texts.data, texts.offsets, found.spans)
+    phones = []
+    for (row, start, stop), point in zip(found.spans.tolist(), points.tolist(), strict=True):
+        first = int(texts.offsets[row])
+        value = texts.data[first + start : first + stop].tobytes().decode()
+        entity = recogniser.supported_entities[0]
+        span = Span(point, point + len(value), entity, recogniser.SCORE)
+        phones.append(Hit(row, span, recogniser, value, _text_before(texts, row, first + start)))
+    return phones, found.over
 
 
 def _chunks(data: Bytes, offsets: Offsets, windows: Windows) -> Iterator[list[_Window]]:
@@ -175,6 +193,9 @@ def _hits_in(chunk: list[_Window], recogniser: Recogniser, texts: Texts) -> Iter
 
 
 def _before(texts: Texts, window: _Window, start: int) -> str:
-    stop = window.byte + len(window.text[:start].encode())
-    first = max(int(texts.offsets[window.row]), stop - 4 * CONTEXT_REACH)
+    return _text_before(texts, window.row, window.byte + len(window.text[:start].encode()))
+
+
+def _text_before(texts: Texts, row: int, stop: int) -> str:
+    first = max(int(texts.offsets[row]), stop - 4 * CONTEXT_REACH)
     return texts.data[first:stop].tobytes().decode("utf-8", "ignore")[-CONTEXT_REACH:]

@@ -10,6 +10,7 @@ import inspect
 import logging
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from importlib.metadata import version
 from typing import Any, TypeAlias
 
@@ -27,6 +28,8 @@ Recogniser: TypeAlias = PatternRecognizer | PhoneRecognizer
 
 #: A crash guard only: windows are small, so that no pattern of Presidio's comes near it.
 TIMEOUT_SECONDS = 60.0
+#: Presidio's default registry sets these for every recogniser, whatever its class says.
+REGISTRY_FLAGS = regex.DOTALL | regex.MULTILINE | regex.IGNORECASE
 #: Presidio's own figures (``LemmaContextAwareEnhancer``).
 CONTEXT_BOOST = 0.35
 CONTEXT_MINIMUM = 0.4
@@ -35,6 +38,8 @@ CONTEXT_WORDS = 8
 #: Code points that hold these words.
 CONTEXT_REACH = 120
 
+#: Characters of an address that also divide URLs.
+_SEPARATES = re.compile(r"[^\w.+-]")
 _WORD = re.compile(r"\w+")
 
 
@@ -60,7 +65,15 @@ class _OfflineEmailRecognizer(EmailRecognizer):
     _extract = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
 
     def validate_result(self, pattern_text: str) -> bool:
-        return bool(self._extract(pattern_text).fqdn)
+        local, _, host = pattern_text.rpartition("@")
+        if _SEPARATES.search(local):  # what stands before it may be taken for the host
+            return bool(self._extract(pattern_text).fqdn)
+        return _has_public_suffix(host)
+
+
+@lru_cache(maxsize=10_000)
+def _has_public_suffix(host: str) -> bool:
+    return bool(_OfflineEmailRecognizer._extract(host).fqdn)
 
 
 def library_versions() -> dict[str, str]:
@@ -114,21 +127,11 @@ def _check(key: str, names: Sequence[str], known: set[str]) -> None:
 
 
 def _build(recogniser: Any, phone_regions: Sequence[str]) -> list[Recogniser]:
-    """Phone recognisers are built one a region, so that each reads only what can be a number there."""
-    if not issubclass(recogniser, PhoneRecognizer):
-        return [recogniser()]
-    if not phone_regions:
-        return [recogniser(supported_regions=())]
-    return [recogniser(supported_regions=(region,)) for region in phone_regions]
-
-
-def national_digits(recogniser: PhoneRecognizer) -> int:
-    """Return the digits of the shortest number that its regions' plans allow; 7 when it has none."""
-    metadata: list[Any] = [
-        phonenumbers.PhoneMetadata.metadata_for_region(region) for region in recogniser.supported_regions
-    ]
-    shortest: list[int] = [min(m.general_desc.possible_length) for m in metadata]
-    return min(shortest, default=7)
+    if issubclass(recogniser, PhoneRecognizer):
+        return [recogniser(supported_regions=tuple(phone_regions))]
+    built = recogniser()
+    built.global_regex_flags = REGISTRY_FLAGS
+    return [built]
 
 
 def hits(recogniser: Recogniser, text: str) -> list[Span]:

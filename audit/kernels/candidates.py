@@ -1,4 +1,4 @@
-"""Where in a text personal data can be at all: windows of bytes around ``@``, numbers and phone numbers.
+"""Where in a text personal data can be at all: windows of bytes around ``@`` and numbers.
 
 A detector that reads only these windows must find what it would find in the whole text. So windows
 are cut at white space, which the detectors' patterns do not cross unnoticed, and reach further than the
@@ -22,20 +22,20 @@ Windows: TypeAlias = npt.NDArray[np.int64]
 
 #: Bytes that an e-mail address is searched in, before and after its ``@`` (RFC 5321: at most 64 and 255).
 ADDRESS_REACH = 320
-#: Bytes between two digits (or separators) of one number, at most.
-NUMBER_GAP = 16
+#: Digits of the shortest identifier with letters or wide gaps, and of the shortest without.
+NUMBER_DIGITS, PLAIN_DIGITS = 6, 7
+#: Bytes between two digits (or separators) of one number, at most; and where only one sign may part them.
+NUMBER_GAP, PLAIN_GAP = 16, 1
 #: Bytes kept around numbers: with the digits, more than the longest pattern (42 for an IBAN with spaces).
 NUMBER_PAD = 40
 #: Characters of the shortest wallet address.
 WALLET_LENGTH = 26
 #: Bytes in which a window's edge may move outwards to white space.
 EDGE_REACH = 128
-#: Bytes kept after a phone number, for its extension.
-PHONE_TAIL = 80
 
 
 @njit(nogil=True, cache=True)
-def _emit(windows: Windows, n: int, row: int, start: int, stop: int) -> tuple[Windows, int]:
+def emit(windows: Windows, n: int, row: int, start: int, stop: int) -> tuple[Windows, int]:
     """Append a window, or widen the last one where they touch; grow the array when it is full."""
     if n > 0 and windows[n - 1, 0] == row and start <= windows[n - 1, 2]:
         windows[n - 1, 2] = max(windows[n - 1, 2], stop)
@@ -49,7 +49,8 @@ def _emit(windows: Windows, n: int, row: int, start: int, stop: int) -> tuple[Wi
 
 
 @njit(nogil=True, cache=True)
-def _is_space(byte: int) -> bool:
+def is_space(byte: int) -> bool:
+    """Whether a byte is ASCII white space."""
     return byte == 32 or 9 <= byte <= 13
 
 
@@ -57,7 +58,7 @@ def _is_space(byte: int) -> bool:
 def _left_edge(data: Bytes, first: int, at: int, reach: int) -> int:
     """Return the start of the token that holds ``at``, or the code point ``reach`` bytes before it."""
     limit = max(first, at - reach)
-    while at > limit and not _is_space(data[at - 1]):
+    while at > limit and not is_space(data[at - 1]):
         at -= 1
     while at > first and data[at] & 0xC0 == 0x80:
         at -= 1
@@ -68,7 +69,7 @@ def _left_edge(data: Bytes, first: int, at: int, reach: int) -> int:
 def _right_edge(data: Bytes, last: int, at: int, reach: int) -> int:
     """Return the end of the token that holds the byte before ``at``, or ``reach`` bytes on."""
     limit = min(last, at + reach)
-    while at < limit and not _is_space(data[at]):
+    while at < limit and not is_space(data[at]):
         at += 1
     while at < last and data[at] & 0xC0 == 0x80:
         at += 1
@@ -96,16 +97,16 @@ def email_windows(data: Bytes, offsets: Offsets) -> Windows:
         while at < last:
             start = _left_edge(data, first, at, ADDRESS_REACH)
             stop = _right_edge(data, last, at + 1, ADDRESS_REACH)
-            windows, n = _emit(windows, n, row, start - first, stop - first)
+            windows, n = emit(windows, n, row, start - first, stop - first)
             at = _next_byte(data, at + 1, last, 0x40)
     return windows[:n].copy()
 
 
 @njit(nogil=True, cache=True)
-def _counts(addresses: bool, digits: int, colons: int, hyphens: int, dots: int) -> bool:
-    if addresses:
+def _counts(least: int, digits: int, colons: int, hyphens: int, dots: int) -> bool:
+    if least == 0:
         return colons >= 2 or hyphens >= 5 or dots >= 2
-    return digits >= 6
+    return digits >= least
 
 
 @njit(nogil=True, cache=True)
@@ -136,10 +137,11 @@ def _is_address_colon(data: Bytes, first: int, at: int, last: int) -> bool:
 
 @njit(nogil=True, cache=True)
 def _next_number(
-    data: Bytes, first: int, at: int, last: int, classes: npt.NDArray[np.uint8], addresses: bool
+    data: Bytes, first: int, at: int, last: int, classes: npt.NDArray[np.uint8], least: int, gap: int
 ) -> tuple[int, int, int]:
     """Return start and end of the next group that counts, and where to go on; start -1 when none."""
     begin, end = -1, -1
+    addresses = least == 0
     digits, colons, hyphens, dots = 0, 0, 0, 0
     while at < last:
         byte, size = data[at] + 0, 1  # int64: unsigned and signed integers would meet as floats
@@ -150,8 +152,8 @@ def _next_number(
         separator = (byte == 45 or byte == 46) and _joins(data, first, at, last)
         colon = byte == 58 and _is_address_colon(data, first, at, last)
         if digit or (addresses and (colon or separator)):
-            if begin >= 0 and at - end > NUMBER_GAP:
-                if _counts(addresses, digits, colons, hyphens, dots):
+            if begin >= 0 and at - end > gap:
+                if _counts(least, digits, colons, hyphens, dots):
                     return begin, end, at
                 begin = -1
             if begin < 0:
@@ -162,34 +164,37 @@ def _next_number(
             dots += byte == 46
             end = at + size
         at += size
-    if begin >= 0 and _counts(addresses, digits, colons, hyphens, dots):
+    if begin >= 0 and _counts(least, digits, colons, hyphens, dots):
         return begin, end, at
     return -1, -1, at
 
 
 @njit(nogil=True, cache=True)
-def number_windows(data: Bytes, offsets: Offsets, classes: npt.NDArray[np.uint8], addresses: bool) -> Windows:
+def number_windows(
+    data: Bytes, offsets: Offsets, classes: npt.NDArray[np.uint8], least: int, gap: int, pad: int
+) -> Windows:
     """Return a window around each group of digits that can hold an identifier, or an IP or MAC address.
 
-    For identifiers a group is digits at most ``NUMBER_GAP`` bytes apart, and counts with 6. For addresses
+    For identifiers a group is digits at most ``gap`` bytes apart, and counts with ``least``. For addresses
     it is digits, colons before hex digits, and hyphens or dots between hex digits, and counts with
-    2 colons (IPv6, MAC), 5 hyphens (MAC) or 2 dots (IPv4, MAC). The window adds
-    ``NUMBER_PAD`` bytes to either side and goes on to white space.
+    2 colons (IPv6, MAC), 5 hyphens (MAC) or 2 dots (IPv4, MAC). The window adds ``pad`` bytes to either
+    side and goes on to white space.
 
     Args:
         data, offsets: n UTF-8 texts.
         classes: ``character_classes()``.
-        addresses: Whether addresses are sought, not identifiers.
+        least: Digits of a group, at least; 0 when addresses are sought, not identifiers.
+        gap, pad: Bytes.
     """
     windows, n = np.empty((1024, 3), np.int64), 0
     for row in range(len(offsets) - 1):
         first, last = offsets[row], offsets[row + 1]
-        begin, end, at = _next_number(data, first, first, last, classes, addresses)
+        begin, end, at = _next_number(data, first, first, last, classes, least, gap)
         while begin >= 0:
-            start = _left_edge(data, first, max(first, begin - NUMBER_PAD), EDGE_REACH)
-            stop = _right_edge(data, last, min(last, end + NUMBER_PAD), EDGE_REACH)
-            windows, n = _emit(windows, n, row, start - first, stop - first)
-            begin, end, at = _next_number(data, first, at, last, classes, addresses)
+            start = _left_edge(data, first, max(first, begin - pad), EDGE_REACH)
+            stop = _right_edge(data, last, min(last, end + pad), EDGE_REACH)
+            windows, n = emit(windows, n, row, start - first, stop - first)
+            begin, end, at = _next_number(data, first, at, last, classes, least, gap)
     return windows[:n].copy()
 
 
@@ -214,63 +219,9 @@ def wallet_windows(data: Bytes, offsets: Offsets) -> Windows:
         first, last = offsets[row], offsets[row + 1]
         begin, end = _next_long_run(data, first, last)
         while begin >= 0:
-            windows, n = _emit(windows, n, row, begin - first, end - first)
+            windows, n = emit(windows, n, row, begin - first, end - first)
             begin, end = _next_long_run(data, end, last)
     return windows[:n].copy()
-
-
-@njit(nogil=True, cache=True)
-def _next_run(
-    data: Bytes, at: int, last: int, classes: npt.NDArray[np.uint8], minimum_digits: int
-) -> tuple[int, int]:
-    """Return the next run of phone characters with enough digits; start -1 when there is none."""
-    begin, digits = -1, 0
-    while at < last:
-        point, size = data[at] + 0, 1
-        if point >= 0x80:
-            point, size = decode(data, at, last)
-        kind = classes[point]
-        if kind:
-            if begin < 0:
-                begin, digits = at, 0
-            digits += kind & DIGIT
-        elif begin >= 0:
-            if digits >= minimum_digits:
-                return begin, at
-            begin = -1
-        at += size
-    if begin >= 0 and digits >= minimum_digits:
-        return begin, last
-    return -1, last
-
-
-@njit(nogil=True, cache=True)
-def phone_windows(
-    data: Bytes, offsets: Offsets, classes: npt.NDArray[np.uint8], minimum_digits: int
-) -> Windows:
-    """Return each run of phone characters with enough digits, one code point before, a tail after.
-
-    libphonenumber searches a text for such runs, looks at one character to either side and reads an
-    extension after it: so windows that do not touch are searched independently of one another.
-    """
-    windows, n = np.empty((1024, 3), np.int64), 0
-    for row in range(len(offsets) - 1):
-        first, last = offsets[row], offsets[row + 1]
-        begin, end = _next_run(data, first, last, classes, minimum_digits)
-        while begin >= 0:
-            start = _code_point_before(data, first, begin)
-            stop = _right_edge(data, last, min(last, end + PHONE_TAIL), 0)
-            windows, n = _emit(windows, n, row, start - first, stop - first)
-            begin, end = _next_run(data, end, last, classes, minimum_digits)
-    return windows[:n].copy()
-
-
-@njit(nogil=True, cache=True)
-def _code_point_before(data: Bytes, first: int, at: int) -> int:
-    at = max(first, at - 1)
-    while at > first and data[at] & 0xC0 == 0x80:
-        at -= 1
-    return at
 
 
 @njit(nogil=True, cache=True)

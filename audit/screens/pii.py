@@ -1,50 +1,80 @@
-"""Personal data that can be recognised by its form: addresses, numbers, identifiers."""
+"""Personal data that can be recognised by its form: addresses, numbers, identifiers, secrets."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 import pyarrow as pa
 
 from audit.errors import ConfigurationError
 from audit.masking import mask, value_hash
 from audit.model import FINDING_SCHEMA, SEVERITIES, ScreenResult
-from audit.pii_kinds import kind_of, rank
+from audit.pii_grading import is_version, leading_rest, severity
+from audit.pii_kinds import MORE_CONTEXT, kind_of, rank
 from audit.screens import ScreenContext
 from audit.spans import Span, resolve_overlaps
 
 if TYPE_CHECKING:
+    from audit.pii_patterns import PatternHit
+    from audit.pii_recognisers import RecogniserFile
     from audit.pii_search import Hit
-    from audit.presidio import Recogniser
+    from audit.pii_selection import Selection
 
 #: Digits alone, or as a decimal fraction.
 _BARE_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+#: Code points after an IP address that tell whether it is one.
+_AFTER = 4
+
+
+class _Words(NamedTuple):
+    """What ``in_context`` reads of a recogniser."""
+
+    context: tuple[str, ...]
+
+
+class _Scored(NamedTuple):
+    """A hit that counts; the fields before ``value`` order it."""
+
+    row: int
+    span: Span
+    value: str
+    before: str
+    usual: str  # severity before the rules that lower it
 
 
 @dataclass(frozen=True)
 class Pii:
-    """Personal data found by Presidio's pattern recognisers (no named entities).
+    """Personal data found by Presidio's pattern recognisers and by our own for secrets (no named entities).
 
     E-mail addresses, phone and card numbers, IBANs, IP and MAC addresses, wallets and the national
     identifiers of the chosen countries, with Presidio's own patterns, check digits and scores
-    (https://microsoft.github.io/presidio). A native pass first finds the windows of text where these can
-    be; only the windows are read by the recognisers.
+    (https://microsoft.github.io/presidio); secrets (private keys, tokens of well-known services, JWTs,
+    passwords in URLs and configuration); dates of birth, medical record, health plan and licence numbers by
+    their label (English, Spanish, French, German). A native pass first finds the windows of text where these
+    can be; only the windows are read by the recognisers. Disguised addresses and numbers
+    (``john [at] example [dot] com``, HTML entities, full-width digits, characters of no width) are undone in
+    such windows and read by the same recognisers; the value that is hashed is the plain one.
 
     What counts as a finding:
 
     - The score is Presidio's. It rises by 0.35, to at least 0.4, when one of the recogniser's context
       words is among the eight words before the hit (whole words, singular or plural, no case; Presidio
-      itself compares lemmas of five key words, and substrings).
+      itself compares lemmas of five key words, and substrings). Labels of phone numbers in Spanish, French,
+      German, Italian and Portuguese are context words too (``audit.pii_kinds.MORE_CONTEXT``).
     - The score must reach ``minimum_score``.
     - Kinds that rest on check digits or length alone (``UK_NHS``, ``US_PASSPORT``, ``CA_SIN``,
       ``MEDICAL_LICENSE`` and most national identifiers) need a context word: one of ten or eleven product
       numbers, ISBNs and phone numbers passes a check digit. So does a phone number that is written as
       digits alone or as a decimal fraction: in web pages these are ISBNs, prices and parts of addresses.
+    - Four numbers with dots after ``version``, ``v``, ``Chrome/`` and the like, or within a longer row of
+      numbers, are no IP address.
+    - An e-mail address begins with letters, digits and ``._%+-``: what Presidio reads before these, mostly
+      the rest of a URL, is cut.
     - Of overlapping hits the one with the higher score stays, then the longer, then the kind that stands
       first in ``audit.pii_kinds.KINDS``. One number is one finding.
 
@@ -54,29 +84,39 @@ class Pii:
     with a plus sign the whole world: the short numbers of some plans (Germany's, Australia's) make years
     and prices valid phone numbers.
 
-    Severity: critical for cards and national identifiers; high for IBANs and licences; medium for e-mail
-    addresses, phone numbers and wallets; low for IP and MAC addresses. ``flagged`` is true when a finding
-    is at least medium.
+    Severity: critical for secrets, cards and national identifiers; high for IBANs, dates of birth and
+    licences; medium for e-mail addresses, phone numbers, public IP addresses and wallets; low for MAC
+    addresses. It is low for role addresses (``info@``), company numbers (toll-free, ``…-0``, announced as
+    hotline) and IP addresses that are private, reserved or for documentation; the kind stays. A profile may
+    set others. ``flagged`` is true when a finding is at least medium.
 
     A document whose windows exceed ``max_candidate_bytes`` is not evaluated (``failed: budget``).
 
     Attributes:
         countries: Presidio's country tags whose national identifiers are searched for. Patterns belong to
             countries, not to languages, so a page's language decides nothing.
-        entities: Kinds to search for instead of the defaults, by Presidio's name, of any country.
+        languages: Language codes whose countries are added (``es``: Spain's identifiers).
+        entities: Kinds to search for instead of the defaults, by Presidio's name or ours, of any country.
         phone_regions: Regions (ISO 3166) whose national phone numbers are read without a country code.
         minimum_score: Least score of a finding, in [0, 1].
-        max_candidate_bytes: Work limit per document, in bytes of windows.
+        max_candidate_bytes: Work limit per document, in bytes of windows, for each of the three passes
+            (Presidio's, patterns, disguises).
+        profile: ``default``, ``gdpr``, ``hipaa_safe_harbor`` or ``secrets_only``: kinds and severities.
+        custom: YAML file of further recognisers (``audit.pii_recognisers``), relative to the working
+            directory; on whatever the profile.
     """
 
     countries: tuple[str, ...] = ("us", "uk", "ca")
+    languages: tuple[str, ...] = ()
     entities: tuple[str, ...] = ()
     phone_regions: tuple[str, ...] = ("US", "GB")
     minimum_score: float = 0.4
     max_candidate_bytes: int = 1_000_000
+    profile: str = "default"
+    custom: str = ""
 
     name: ClassVar[str] = "pii"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     measures: ClassVar[Mapping[str, pa.DataType]] = {
         "findings": pa.int32(),
         "severity": pa.string(),
@@ -93,15 +133,15 @@ class Pii:
             raise ConfigurationError("must be at least 1", key="screens.pii.max_candidate_bytes")
 
     def resources(self) -> Mapping[str, str]:
-        """Return the libraries' versions.
+        """Return the libraries' versions and the digests of profile and recogniser files.
 
         Raises:
-            ConfigurationError: A country, entity or region is unknown.
+            ConfigurationError: A country, entity, region, profile or the custom file is at fault.
         """
+        from audit.pii_recognisers import library_versions as pattern_versions
         from audit.presidio import library_versions
 
-        _recognisers(self)
-        return library_versions()
+        return {**library_versions(), **pattern_versions(), **_selection(self).digests()}
 
     def measure(self, batch: pa.RecordBatch, context: ScreenContext) -> ScreenResult:
         """Search the texts of a batch.
@@ -110,13 +150,19 @@ class Pii:
             ConfigurationError: A name is unknown, or there is no key.
             MatchingError: A recogniser gave up on a text.
         """
+        from audit.pii_obfuscation import search_disguised
+        from audit.pii_patterns import search_patterns
         from audit.pii_search import Texts, search
 
         if not context.hmac_key:
             raise ConfigurationError("the pii screen needs the HMAC key, and was given none")
-        texts = Texts(batch.column("text"))
-        hits, over = search(texts, _recognisers(self), self.max_candidate_bytes)
-        rows = self._findings(hits, context.hmac_key)
+        texts, selection, budget = batch.column("text"), _selection(self), self.max_candidate_bytes
+        plain, over = search(Texts(texts), selection.presidio, budget)
+        disguised, over_disguised = search_disguised(texts, selection.disguised(), budget)
+        matched, over_patterns = search_patterns(texts, selection.patterns, budget)
+        over = over | over_disguised | over_patterns
+        scored = self._scored((*plain, *disguised, *matched), selection, lambda row: str(texts[row].as_py()))
+        rows = _findings((hit for hit in scored if not over[hit.row]), context.hmac_key)
         reason = f"failed: budget of {self.max_candidate_bytes} candidate bytes"
         not_evaluated = dict.fromkeys(over.nonzero()[0].tolist(), reason)
         return ScreenResult(
@@ -125,48 +171,85 @@ class Pii:
             not_evaluated,
         )
 
-    def _findings(self, hits: Iterable[Hit], key: bytes) -> list[dict[str, object]]:
-        """Score, resolve and mask hits; in order of row and position."""
-        scored = [(hit.row, span, hit.value) for hit in hits if (span := self._scored(hit))]
-        scored.sort(key=lambda item: item[:2])
-        found: list[dict[str, object]] = []
-        for row, group in groupby(scored, key=lambda item: item[0]):
-            values = {span: value for _, span, value in group}
-            found += [_finding(row, span, values[span], key) for span in resolve_overlaps(values, rank)]
-        return found
-
-    def _scored(self, hit: Hit) -> Span | None:
+    def _scored(
+        self, hits: Iterable[Hit | PatternHit], selection: Selection, text: Callable[[int], str]
+    ) -> list[_Scored]:
+        """Hits that count, with their scores and usual severities, in order of row and position."""
         from audit.presidio import in_context, with_context
 
-        supported = in_context(hit.recogniser, hit.before)
-        if _needs_context(hit.span.kind, hit.value) and not supported:
-            return None
-        score = with_context(hit.span.score) if supported else hit.span.score
-        return hit.span._replace(score=score) if score >= self.minimum_score else None
+        found: list[_Scored] = []
+        for hit in hits:
+            own = getattr(hit.recogniser, "severity", None)
+            supported = in_context(cast(Any, hit.recogniser), hit.before) or (
+                hit.span.kind in MORE_CONTEXT
+                and in_context(cast(Any, _Words(MORE_CONTEXT[hit.span.kind])), hit.before)
+            )
+            if not supported and _needs_context(hit):
+                continue
+            span = hit.span._replace(score=with_context(hit.span.score)) if supported else hit.span
+            if span.score < self.minimum_score or _is_no_address(hit, text):
+                continue
+            span, value = _without_rest(span, hit.value)
+            usual = selection.severity(span.kind, own)
+            found.append(_Scored(hit.row, span, value, hit.before, usual))
+        return sorted(found)
+
+
+def _selection(screen: Pii) -> Selection:
+    from audit.pii_recognisers import custom
+
+    return _select(screen, custom(screen.custom) if screen.custom else None)
 
 
 @cache
-def _recognisers(screen: Pii) -> tuple[Recogniser, ...]:
-    from audit.presidio import recognisers
+def _select(screen: Pii, mine: RecogniserFile | None) -> Selection:
+    from audit.pii_selection import select
 
-    return tuple(recognisers(screen.countries, screen.entities, screen.phone_regions))
-
-
-def _needs_context(kind: str, value: str) -> bool:
-    bare_phone = kind == "PHONE_NUMBER" and _BARE_NUMBER.fullmatch(value) is not None
-    return bare_phone or kind_of(kind).needs_context
+    return select(
+        screen.countries, screen.languages, screen.entities, screen.phone_regions, screen.profile, mine
+    )
 
 
-def _finding(row: int, span: Span, value: str, key: bytes) -> dict[str, object]:
+def _needs_context(hit: Hit | PatternHit) -> bool:
+    own: bool | None = getattr(hit.recogniser, "needs_context", None)
+    if own is not None:
+        return own
+    bare_phone = hit.span.kind == "PHONE_NUMBER" and _BARE_NUMBER.fullmatch(hit.value) is not None
+    return bare_phone or kind_of(hit.span.kind).needs_context
+
+
+def _without_rest(span: Span, value: str) -> tuple[Span, str]:
+    """Cut what stands before an address that is written as found, not in disguise."""
+    rest = leading_rest(value) if span.kind == "EMAIL_ADDRESS" and len(value) == span.end - span.start else 0
+    return (span._replace(start=span.start + rest), value[rest:]) if rest else (span, value)
+
+
+def _is_no_address(hit: Hit | PatternHit, text: Callable[[int], str]) -> bool:
+    if hit.span.kind != "IP_ADDRESS":
+        return False
+    return is_version(hit.value, hit.before, text(hit.row)[hit.span.end : hit.span.end + _AFTER])
+
+
+def _findings(scored: Iterable[_Scored], key: bytes) -> list[dict[str, object]]:
+    """Resolve overlaps and mask; in order of row and position."""
+    found: list[dict[str, object]] = []
+    for _, group in groupby(scored, key=lambda hit: hit.row):
+        by_span = {hit.span: hit for hit in group}
+        found += [_finding(by_span[span], key) for span in resolve_overlaps(by_span, rank)]
+    return found
+
+
+def _finding(hit: _Scored, key: bytes) -> dict[str, object]:
+    span = hit.span
     return {
-        "row": row,
+        "row": hit.row,
         "kind": span.kind,
         "start": span.start,
         "end": span.end,
         "score": span.score,
-        "severity": kind_of(span.kind).severity,
-        "preview": mask(value, span.kind),
-        "value_hash": value_hash(key, span.kind, value),
+        "severity": severity(span.kind, hit.value, hit.before, hit.usual),
+        "preview": mask(hit.value, span.kind),
+        "value_hash": value_hash(key, span.kind, hit.value),
     }
 
 

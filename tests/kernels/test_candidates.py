@@ -10,14 +10,19 @@ from hypothesis import strategies as st
 from audit.kernels.buffers import string_buffers
 from audit.kernels.candidates import (
     ADDRESS_REACH,
+    NUMBER_DIGITS,
+    NUMBER_GAP,
+    NUMBER_PAD,
+    PLAIN_DIGITS,
+    PLAIN_GAP,
     Windows,
     code_points_before,
     email_windows,
     number_windows,
-    phone_windows,
     wallet_windows,
 )
-from audit.kernels.number_characters import DIGIT, PHONE, character_classes
+from audit.kernels.number_characters import DIGIT, character_classes
+from audit.kernels.tokens import DATE, LICENCE, URL, token_windows
 
 texts = st.lists(st.text(st.sampled_from("a1 9@:.-+x\nßЖ電😀"), max_size=200), max_size=4)
 
@@ -27,9 +32,10 @@ def all_windows(column: pa.Array) -> list[Windows]:
     classes = character_classes()
     return [
         email_windows(data, offsets),
-        number_windows(data, offsets, classes, False),
-        number_windows(data, offsets, classes, True),
-        phone_windows(data, offsets, classes, 7),
+        number_windows(data, offsets, classes, NUMBER_DIGITS, NUMBER_GAP, NUMBER_PAD),
+        number_windows(data, offsets, classes, 0, NUMBER_GAP, NUMBER_PAD),
+        number_windows(data, offsets, classes, PLAIN_DIGITS, PLAIN_GAP, 1),
+        *(token_windows(data, offsets, form) for form in (URL, DATE, LICENCE)),
         wallet_windows(data, offsets),
     ]
 
@@ -65,19 +71,19 @@ def test_a_long_token_around_an_at_sign_is_cut() -> None:
 
 
 def test_prose_has_no_windows() -> None:
-    column = pa.array(["In 2019, e.g. on 3 May, well-known people came: no numbers here. 100%"])
-    assert [len(windows) for windows in all_windows(column)] == [0] * 5
+    column = pa.array(["In 2019, e.g., on 3 May, well-known people came: no numbers here. 100%"])
+    assert [len(windows) for windows in all_windows(column)] == [0] * 8
 
 
-def test_phone_runs_start_one_code_point_before() -> None:
-    column = pa.array(["callЖ212 555 0123Жx"])
+def test_tokens_that_can_hold_a_form() -> None:
+    column = pa.array(["see (example.com/x), 1/22 A12 or 1234567; end."])
     data, offsets = string_buffers(column)
-    windows = phone_windows(data, offsets, character_classes(), 7)
-    assert cut(column, windows) == [(0, "Ж212 555 0123Жx")]
+    found = [cut(column, token_windows(data, offsets, form)) for form in (URL, DATE, LICENCE)]
+    assert found == [[(0, "(example.com/x),")], [(0, "1/22")], [(0, "A12"), (0, "1234567;")]]
 
 
 def test_classes_know_digits_of_all_scripts() -> None:
     classes = character_classes()
-    assert all(classes[ord(c)] == DIGIT | PHONE for c in "0９٤५")
+    assert all(classes[ord(c)] == DIGIT for c in "0９٤५")
     assert not classes[ord("a")]
     assert np.count_nonzero(classes & DIGIT) > 600

@@ -246,4 +246,55 @@ def test_hits_are_presidios_own(fragment: str) -> None:
 
 def test_a_text_on_which_the_phone_matcher_gives_up_is_an_error() -> None:
     with pytest.raises(MatchingError, match="broken phone numbers"):
-        measure("1 2 3 4 5 6 7 8 9 " * 10_000)
+        hits(recognisers((), ("PHONE_NUMBER",), ("US",))[0], "1 2 3 4 5 6 7 8 9 " * 10_000)
+    assert not measure("1 2 3 4 5 6 7 8 9 " * 10_000).not_evaluated
+
+
+def graded(text: str) -> list[tuple[str, str]]:
+    findings = measure(text).findings
+    assert findings is not None
+    return [(f["kind"], f["severity"]) for f in findings.to_pylist()]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("info@example.com", [("EMAIL_ADDRESS", "low")]),
+        ("jane@example.com", [("EMAIL_ADDRESS", "medium")]),
+        ("call 1-800-555-0123", [("PHONE_NUMBER", "low")]),
+        ("10.0.0.1 and 8.8.8.8", [("IP_ADDRESS", "low"), ("IP_ADDRESS", "medium")]),
+        ("Version 1.2.3.4 and OID 1.3.6.1.4.1", []),
+    ],
+)
+def test_rules_lower_the_severity_and_keep_the_kind(text: str, expected: list[tuple[str, str]]) -> None:
+    assert graded(text) == expected
+
+
+def test_an_address_in_a_url_is_the_address_alone() -> None:
+    assert found("https://example.com/unsubscribe?user=jane@example.com&x=1")[0] == (
+        "EMAIL_ADDRESS",
+        "jane@example.com",
+    )
+
+
+def test_a_disguised_value_hashes_like_the_plain_one() -> None:
+    result = measure("jane [at] example [dot] com", "jane@example.com")
+    assert result.findings is not None
+    rows = result.findings.to_pylist()
+    assert len(rows) == 2
+    assert rows[0]["value_hash"] == rows[1]["value_hash"]
+    assert (rows[0]["start"], rows[0]["end"]) == (0, 27)
+
+
+def test_labels_of_other_languages_are_context() -> None:
+    assert found("Teléfono: 2125550123") == [("PHONE_NUMBER", "2125550123")]
+    assert found("Fax 2125550123") == [("PHONE_NUMBER", "2125550123")]
+
+
+def test_secrets_show_nothing_of_their_shape() -> None:
+    result = measure("db: postgres://bob:s3cr3tpw@db.example.com/x")
+    assert result.findings is not None
+    assert [(f["kind"], f["preview"]) for f in result.findings.to_pylist()] == [
+        ("SECRET_URL_PASSWORD", "xxxx")
+    ]
+    assert result.measurements["severity"].to_pylist() == ["critical"]

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import time
+
+import phonenumbers
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from phonenumbers import PhoneNumberMatcher
+from presidio_analyzer.predefined_recognizers import PhoneRecognizer
+
+from audit.digit_automata import accepting
+from audit.digit_patterns import Prefix, UnsupportedPattern, parse, prefixes
+from audit.kernels.buffers import string_buffers
+from audit.phone_plans import UNDECIDED, VALID, plan_of
+from audit.phones import PhoneNumbers, search
+
+REGIONS = ("US", "DE", "BR")
+STOCK = PhoneRecognizer(supported_regions=REGIONS)
+
+pieces = st.sampled_from(
+    [
+        *(
+            "212",
+            "555",
+            "0123",
+            "20",
+            "7946",
+            "030",
+            "23125",
+            "0",
+            "00",
+            "49",
+            "+49",
+            "+1",
+            "+44",
+            "+",
+            "1",
+            "90",
+        ),
+        *(
+            "(0)",
+            "(212)",
+            "(11)",
+            "[",
+            ")",
+            "(",
+            " ",
+            " ",
+            "-",
+            " - ",
+            "/",
+            ".",
+            "\u2013",
+            "\u00a0",
+            "\u3000",
+        ),
+        *(
+            "x",
+            " ext. 12",
+            "#4",
+            "~",
+            ", int 5",
+            ";ext=7",
+            "a",
+            "%",
+            "\u20ac",
+            "e\u0301",
+            ":30",
+            " 12",
+            "2012-01-02 08",
+        ),
+        *(
+            "3/10/2011",
+            "211-227 (2003)",
+            "\uff12\uff11",
+            "\u0661",
+            "\n",
+            "\u96fb",
+            "\U0001f600",
+            "11987654321",
+        ),
+    ]
+)
+digits = st.text("0123456789", min_size=3, max_size=16)
+
+
+def found(*texts: str, regions: tuple[str, ...] = REGIONS) -> PhoneNumbers:
+    return search(*string_buffers(pa.array(texts, pa.string())), regions)
+
+
+def values(text: str, regions: tuple[str, ...] = REGIONS) -> list[str]:
+    return [text.encode()[a:b].decode() for _, a, b in found(text, regions=regions).spans.tolist()]
+
+
+@settings(max_examples=250, deadline=None)
+@given(st.lists(pieces, max_size=14).map("".join))
+def test_a_text_has_the_numbers_that_stock_presidio_finds(text: str) -> None:
+    expected = sorted((r.start, r.end) for r in STOCK.analyze(text, ["PHONE_NUMBER"]))
+    assert values(text) == [text[start:end] for start, end in expected]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    digits, st.sampled_from(["", "", "0", "90", "00", "011", "1", "49", "55", "031", "0055"]), st.booleans()
+)
+def test_a_plan_says_what_the_library_says(number: str, prefix: str, plus: bool) -> None:
+    number = prefix + number
+    for region in REGIONS:
+        plan = plan_of(region)
+        assert plan is not None
+        said = (plan.plus if plus else plan.plain).run(number)
+        text = "+" * plus + number
+        matches = [m for m in PhoneNumberMatcher(text, region) if m.raw_string == text]
+        assert said == UNDECIDED or (said == VALID) == bool(matches)
+
+
+@pytest.mark.parametrize("kind", [0, 1, 2, 3])
+def test_example_numbers_of_any_country_are_found(kind: int) -> None:
+    for region in ("IN", "JP", "ZA", "GG", "BS", "AR"):
+        number = phonenumbers.example_number_for_type(region, kind)
+        if number is not None:
+            text = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+            assert values(f"Tel. {text}.") == [text]
+            assert values(f"Tel. {text}.", regions=()) == [text]
+
+
+def test_a_region_that_cannot_be_compiled_is_read_by_the_library() -> None:
+    assert plan_of("AR") is None
+    text = "Tel. 011 4321-5678"
+    expected = [m.raw_string for m in PhoneNumberMatcher(text, "AR")]
+    assert expected
+    assert values(text, regions=("AR",)) == expected
+
+
+def test_slices_and_rows() -> None:
+    column = pa.array(["(212) 555-0123", "none", "Ж 212-555-0123"], pa.string())[1:]
+    assert search(*string_buffers(column), ("US",)).spans.tolist() == [[1, 3, 15]]
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["7", "1 ", "1/2(", "12.", "(1", "x1", "1x2 ", "+49 ", "+1-", "212-555-0123 ", "\u0661", "\U0001f600"],
+)
+def test_hostile_texts_end_soon_and_are_accounted(unit: str) -> None:
+    found("warm up 212 555 0123")
+    begin = time.process_time()
+    result = found(unit * (1_000_000 // len(unit.encode())))
+    assert time.process_time() - begin < 8
+    assert not (result.over[0] and len(result.spans))
+
+
+def test_over_budget_texts_have_no_numbers_and_others_do() -> None:
+    data, offsets = string_buffers(pa.array(["1 2 3 " * 1000 + "212-555-0123", "212-555-0123"]))
+    result = search(data, offsets, ("US",), max_steps=5000)
+    assert result.over.tolist() == [True, False]
+    assert result.spans.tolist() == [[1, 0, 12]]
+
+
+@pytest.mark.parametrize(
+    "expression", ["[2-9]\\d{2}|1(?:0|5\\d)?", "(\\d{2})(?:[13]|4[05-7]{1,3})", "", "0|180020"]
+)
+def test_automata_accept_what_the_expression_matches(expression: str) -> None:
+    import re
+
+    automaton = accepting(parse(expression))
+    for k in range(3000):
+        for text in (str(k), f"0{k}", f"18002{k}"):
+            assert automaton.run(text) == bool(re.fullmatch(expression, text))
+
+
+@pytest.mark.parametrize("expression", ["1+", "(?=1)", "1$", "[^1]", "(1", "1)", "1??", "a"])
+def test_what_cannot_be_read_is_refused(expression: str) -> None:
+    with pytest.raises(UnsupportedPattern):
+        parse(expression)
+
+
+def test_prefixes_in_the_order_of_the_expression() -> None:
+    pattern = parse("(?:0|90)(?:(1[24])(\\d{10,11}))?")
+    expected = [
+        Prefix("012", 10),
+        Prefix("014", 10),
+        Prefix("0"),
+        Prefix("9012", 10),
+        Prefix("9014", 10),
+        Prefix("90"),
+    ]
+    assert sorted(map(str, prefixes(pattern, keep_last_group=True))) == sorted(map(str, expected))
+    with pytest.raises(UnsupportedPattern):
+        prefixes(parse("\\d{9}"), keep_last_group=False)
