@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from audit.model import Estimate
 
-Unit = Literal["documents", "tokens"]
+Unit = Literal["documents", "tokens", "bytes"]
 
 
 @dataclass(frozen=True)
@@ -16,11 +16,11 @@ class Census:
 
     Attributes:
         metric, slice: As gates name them.
-        total: Documents (or tokens) of the slice.
+        total: Documents (or tokens, or bytes) of the slice.
         evaluated: Of those, in documents that the screen evaluated.
         flagged: Of those, in documents that it flagged.
         n: Documents evaluated.
-        unit: Whether the counts are of documents or of tokens.
+        unit: What the counts are of.
         method: What was counted, in words; by default a detector's hits.
     """
 
@@ -35,6 +35,7 @@ class Census:
 
     reviewed: ClassVar[bool] = False
     unjudged: ClassVar[tuple[str, ...]] = ()
+    waiting: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.flagged <= self.evaluated <= self.total:

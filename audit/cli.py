@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -36,9 +37,19 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 IsQuiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 
 
+class _Terminated(KeyboardInterrupt):
+    """The signal by which schedulers and service managers stop a process."""
+
+
 def main() -> None:
     """Entry point of the ``audit`` command."""
+    signal.signal(signal.SIGTERM, _terminate)
     app()
+
+
+def _terminate(number: int, frame: object) -> None:
+    del number, frame
+    raise _Terminated
 
 
 def _guarded(command: Callable[Parameters, None]) -> Callable[Parameters, None]:
@@ -50,8 +61,10 @@ def _guarded(command: Callable[Parameters, None]) -> Callable[Parameters, None]:
             command(*args, **kwargs)
         except AuditError as error:
             _complain(str(error), error.exit_code)
+        except _Terminated:
+            _complain("terminated; the same command goes on from here", 128 + signal.SIGTERM)
         except KeyboardInterrupt:
-            _complain("interrupted; the same command goes on from here", 130)
+            _complain("interrupted; the same command goes on from here", 128 + signal.SIGINT)
         except (typer.Exit, typer.Abort):
             raise
         except Exception as error:  # noqa: BLE001 - the last line of defence; exits non-zero

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ from audit.errors import ConfigurationError
 from audit.lineage import verification
 from audit.model import Verdict
 from audit.pipeline import Request
-from audit.policy import decide
 from audit.renderers import RENDERERS
 from audit.run import Run
+from audit.standing import standing_verdict
+from audit.store import write_atomically
 
 PROFILES = "profiles"
 SCHEMA_FILE = "audit.schema.json"
@@ -45,8 +47,24 @@ def run(
     chosen = LocalEngine(workers or config.run.workers or os.cpu_count() or 1)
     request = Request(config, config_file.resolve().parent, inputs)
     target = Run(out)
-    verdict = pipeline.audit(request, target, chosen, _reporter(quiet), fresh=fresh)
+    with _naming(config_file, inputs):
+        verdict = pipeline.audit(request, target, chosen, _reporter(quiet), fresh=fresh)
     return _result(target, verdict)
+
+
+@contextmanager
+def _naming(config_file: Path, inputs: Sequence[str]) -> Iterator[None]:
+    """Name the configuration in errors about a key of it, and the command where it overrides the key."""
+    try:
+        yield
+    except ConfigurationError as error:
+        if inputs and error.key == "corpus.inputs":
+            raise ConfigurationError(error.message, key="INPUT", remedy=error.remedy) from error
+        if error.file is None and error.key is not None:
+            raise ConfigurationError(
+                error.message, file=str(config_file), key=error.key, remedy=error.remedy
+            ) from error
+        raise
 
 
 def init(profile: str, out: Path) -> str:
@@ -109,18 +127,14 @@ def scorecard(folder: Path, formats: Sequence[str], out: Path | None, *, quiet: 
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         for name in formats:
-            (out / f"scorecard.{name}").write_bytes((folder / f"scorecard.{name}").read_bytes())
+            write_atomically(out / f"scorecard.{name}", (folder / f"scorecard.{name}").read_bytes())
     return _result(target, verdict, out)
 
 
 def gate(folder: Path, *, strict: bool) -> dict[str, Any]:
     """The verdict as it stands; insufficient while the run, or a part of its evidence, is missing."""
     target = Run.existing(folder)
-    verdict = evaluation.standing_verdict(target)
-    if verdict is None:
-        card = target.scorecard()
-        verdict = decide(evaluation.gate_results(card), coverage=evaluation.coverage(card), strict=strict)
-    return _result(target, verdict)
+    return _result(target, standing_verdict(target, strict=strict))
 
 
 def verify(folder: Path, head: str | None) -> dict[str, Any]:

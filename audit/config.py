@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,13 +15,23 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from audit import screens as screen_family
-from audit.dimensions import DEFAULT_STRATA, dimensions
+from audit.dimensions import DEFAULT_STRATA, conditions, dimensions
 from audit.errors import ConfigurationError
 from audit.policy import Gate
 from audit.screens import Screen
 from audit.sources import ColumnMapping, ReadLimits
 
 MIB = 1 << 20
+#: Columns of the files that reviewers fill in; a question's answers are a column of its name.
+RESERVED_COLUMNS = frozenset(
+    {
+        *("run_id", "doc_id", "text_digest", "url", "text", "comment", "reviewer", "seconds"),
+        *("question", "label", "severity", "at", "shard", "position"),
+    }
+)
+#: A question is a metric, and these are metrics of the screens or of other questions.
+_A_SCREENS_METRIC = re.compile(r"unscreened|duplicates\..*|.*\.(flagged|flagged_tokens|tokens)")
+Question = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.]*$")]
 _UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
 
 
@@ -34,6 +45,11 @@ class CorpusSection(_Section):
     name: str = Field(min_length=1, description="Name of the data set; versions of it share the name.")
     inputs: tuple[str, ...] = Field(
         default=(), description="Files, folders, globs or hf:// addresses, relative to this file."
+    )
+    ignore: tuple[str, ...] = Field(
+        default=(),
+        description="File names (patterns such as README*) in folders that are known not to be data; other "
+        "files of unknown format stand in the way of GO.",
     )
     format: str = Field(default="auto", description="auto, or the name of a source, such as jsonl.")
     columns: ColumnMapping = Field(
@@ -57,12 +73,25 @@ class SamplingSection(_Section):
     proportional_share: float = Field(
         default=0.5, ge=0, le=1, description="Share of the draws in proportion to size, whatever the scores."
     )
-    questions: tuple[str, ...] = Field(default=("toxicity",), description="Yes-or-no questions to reviewers.")
+    questions: Annotated[tuple[Question, ...], Field(min_length=1)] = Field(
+        default=("toxicity",),
+        description="Yes-or-no questions to reviewers; each is a metric of its own name.",
+    )
 
     @model_validator(mode="after")
     def _bands_ascend(self) -> SamplingSection:
         if list(self.bands) != sorted(set(self.bands)):
             raise ValueError("bands must ascend")
+        return self
+
+    @model_validator(mode="after")
+    def _questions_are_told_apart(self) -> SamplingSection:
+        columns: set[str] = set()
+        for question in self.questions:
+            names = {question, f"{question}_severity"}
+            if names & (RESERVED_COLUMNS | columns) or _A_SCREENS_METRIC.fullmatch(question):
+                raise ValueError(f"the question {question!r} has a name that is taken; choose another")
+            columns |= names
         return self
 
 
@@ -76,6 +105,16 @@ class PolicySection(_Section):
         le=1,
         description="Largest share of records or bytes that may stay unread or rejected; over it: no GO.",
     )
+
+    @model_validator(mode="after")
+    def _gates_can_be_judged(self) -> PolicySection:
+        names: set[str] = set()
+        for gate in self.gates:
+            conditions(gate.slice)
+            if gate.name in names:
+                raise ValueError(f"two gates are named {gate.name!r}")
+            names.add(gate.name)
+        return self
 
 
 class RunSection(_Section):

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from audit import views
 from audit.dimensions import REPORTED
-from audit.screens import Screen, is_corpus_wide
+from audit.resolving import RESOLVED
+from audit.screens import MeasuringCorpusScreen, Screen, duplicate_screen, is_corpus_wide
 from audit.slicing import CELLS
 from audit.store import disk_errors
 
@@ -25,6 +27,8 @@ _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
 }
 _LARGEST_CLUSTERS = 50
 _BY = ("all", *REPORTED)
+_MOST_ALARMS = 1000
+_PARAGRAPHS = "repeated_paragraphs"
 
 
 def connect(folder: Path) -> duckdb.DuckDBPyConnection:
@@ -74,27 +78,54 @@ class Builder:
         self.db.execute(views.RENAME)
         renamed = self.db.execute("SELECT count(*) FROM renamed_documents").fetchone() != (0,)
         located = [s for s in self._screens if not is_corpus_wide(s) and self._stands(s.name)]
-        self.db.execute(views.documents([(s.name, list(s.measures)) for s in located], renamed=renamed))
+        resolved = [(s.name, list(s.resolved)) for s in self._measuring()]
+        measured = [(s.name, list(s.measures)) for s in located]
+        self.db.execute(views.documents(measured, resolved, renamed=renamed))
         self.db.execute(views.findings([s.name for s in located], renamed=renamed))
+        self.db.execute(views.SUBJECTS)
         self.db.execute(views.duplicates(self.duplicate_screen(), renamed=renamed))
+        self.db.execute(views.reference_matches(renamed=renamed))
 
     def count(self) -> None:
         """Fill the additive count tables."""
-        if not self._stands(CELLS):
-            return
+        if not self._stands(CELLS) or self.db.execute("SELECT count(*) FROM cells").fetchall() == [(0,)]:
+            return  # no document, nothing to count
         for dimension in _BY:
             for screen in self._screens:
                 if "flagged" in screen.measures:
                     self.db.execute(views.count_flagged(screen.name, dimension))
-            if self.duplicate_screen() is not None:
-                self.db.execute(views.count_copies(dimension))
+            if (screen_of_copies := self.duplicate_screen()) is not None:
+                self.db.execute(views.count_copies(screen_of_copies, dimension))
             self.db.execute(views.count_findings(dimension))
         self.db.execute(views.largest_clusters(_LARGEST_CLUSTERS))
+        self.db.execute(views.CLUSTER_DIFFS)
+        for dimension in views.ALARM_DOCUMENTS:
+            self.db.execute(views.alarms(dimension, _MOST_ALARMS))
+        if any(screen.name == _PARAGRAPHS for screen in self._measuring()):
+            for dimension in _BY:
+                self.db.execute(views.count_paragraphs(_PARAGRAPHS, dimension))
+
+    def insert_paragraphs(self, examples: Sequence[Mapping[str, Any]]) -> None:
+        """Append the most repeated paragraphs (hash, documents, bytes, shard, position)."""
+        for row in examples:
+            self.db.execute(
+                """INSERT INTO repeated_paragraphs
+                SELECT $hash, $documents, $bytes, doc_id FROM documents
+                WHERE shard = $shard AND position = $position""",
+                dict(row),
+            )
 
     def duplicate_screen(self) -> str | None:
-        """The corpus-wide screen whose clusters are the run's: near duplicates hold the exact ones."""
-        names = [screen.name for screen in self._screens if is_corpus_wide(screen)]
-        return "near_duplicates" if "near_duplicates" in names else next(iter(names), None)
+        """The screen whose clusters are the run's."""
+        return duplicate_screen(self._screens)
+
+    def _measuring(self) -> list[MeasuringCorpusScreen]:
+        """Corpus-wide screens whose measurements stand."""
+        return [
+            screen
+            for screen in self._screens
+            if isinstance(screen, MeasuringCorpusScreen) and self._stands(f"{screen.name}{RESOLVED}")
+        ]
 
     def publish(self) -> None:
         """Close and swap in, in one step."""

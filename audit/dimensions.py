@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from urllib.parse import unquote
 
+from audit.model import WHOLE
 from audit.screens import Screen
 
 #: Dimensions that findings and screens are reported by; bands serve strata only.
 REPORTED = ("source", "language", "domain_class", "period")
 #: By importance, where the configuration does not say; those without their screen fall away.
 DEFAULT_STRATA = ("toxicity_band", "domain_class", "language", "period")
+_RESERVED = re.compile("[%&=]")
 
 
 def banded(screens: Sequence[Screen]) -> list[Screen]:
@@ -20,3 +24,29 @@ def banded(screens: Sequence[Screen]) -> list[Screen]:
 def dimensions(screens: Sequence[Screen]) -> tuple[str, ...]:
     """All dimensions under these screens: those reported, and a band per score of harm."""
     return (*REPORTED, *(f"{screen.name}_band" for screen in banded(screens)))
+
+
+def conditions(name: str) -> dict[str, str]:
+    """Dimension -> value of a slice's name; empty for the whole corpus.
+
+    Raises:
+        ValueError: It is not ``all``, nor ``dimension=value`` joined by ``&``, each dimension once and one
+            of those reported.
+    """
+    if name == WHOLE:
+        return {}
+    parts = [[unquote(each) for each in part.split("=", 1)] for part in name.split("&")]
+    names = [part[0] for part in parts]
+    if any(len(part) != 2 for part in parts) or len(set(names)) < len(names):
+        raise ValueError(f"the slice {name!r} is not {WHOLE!r}, nor dimension=value joined by &")
+    for dimension in names:
+        if dimension not in REPORTED:
+            raise ValueError(f"unknown dimension {dimension!r} in a slice; known: {', '.join(REPORTED)}")
+    return dict(parts)
+
+
+def slice_name(dimension: str, value: str) -> str:
+    """Name of the slice of one value; ``&``, ``=`` and ``%`` in it are percent-encoded."""
+    if dimension == WHOLE:
+        return WHOLE
+    return f"{dimension}={_RESERVED.sub(lambda match: f'%{ord(match[0]):02X}', value)}"

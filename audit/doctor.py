@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import sys
 from collections.abc import Callable, Iterable
@@ -12,15 +13,20 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from rich.table import Table
 
 from audit import config as configuration
 from audit import hmac_key, sources
 from audit.config import AuditConfig
-from audit.errors import AuditError
-from audit.screens import Screen
+from audit.errors import AuditError, ConfigurationError
+from audit.probes import Probe, available, try_out
+from audit.screens import Screen, ScreenContext
 
-_GIB = 1 << 30
+_GIB, _MIB = 1 << 30, 1 << 20
+#: What a probe is tried on: short documents, and the time that its sample size is told for.
+_SAMPLE = "The river crosses the old town, where the library and the market overlook the stone bridge. " * 10
+_TRIES, _PROBE_SECONDS = 17, 600
 #: Measured peak of a worker with every screen loaded, and of the driver, in GiB; see docs/architecture.md.
 _WORKER_GIB = 1.2
 #: Bytes of parts per byte of text, at most: rows and sketches of short documents weigh most.
@@ -46,7 +52,7 @@ class Check:
 
 def examine(path: Path | None) -> list[Check]:
     """Run every check; the configuration's own only when one is given."""
-    checks = [_python(), _memory(None), _disk(None), _key(), *_extras()]
+    checks = [_python(), _memory(None), _disk(None), _key(), *_extras(), *_probes()]
     if path is None:
         return checks
     try:
@@ -113,6 +119,30 @@ def _extra(package: str, extra: str, cost: str) -> Check:
         return Check(package, "ok", version(package))
     except PackageNotFoundError:
         return Check(package, "lacks", "not installed", f'{cost}; pip install "corpus-audit[{extra}]"')
+
+
+def _probes() -> list[Check]:
+    return [_probe(name, probe()) for name, probe in available().items()]
+
+
+def _probe(name: str, probe: Probe) -> Check:
+    try:
+        return Check(f"probe {name}", "ok", _try_probe(probe))
+    except ConfigurationError as error:
+        return Check(f"probe {name}", "lacks", error.message, f"persons are not probed; {error.remedy}")
+
+
+def _try_probe(probe: Probe) -> str:
+    """Its model, and what it costs on a few documents; those of a corpus may be longer."""
+    versions = ", ".join(f"{name} {value[:16]}" for name, value in probe.resources().items())
+    texts = [f"{_SAMPLE} Number {n}." for n in range(_TRIES)]
+    batch = pa.record_batch({"text": pa.array(texts, pa.string())})
+    cost = try_out(probe, batch, ScreenContext({}, secrets.token_bytes(32)))
+    size = cost.sample_size(_PROBE_SECONDS)
+    return (
+        f"{cost.per_second:,.0f} documents/s of {len(_SAMPLE)} characters, "
+        f"{cost.memory_bytes / _MIB:,.0f} MiB; {_PROBE_SECONDS} s allow {size:,} ({versions})"
+    )
 
 
 def _inputs(config: AuditConfig, path: Path) -> list[Check]:

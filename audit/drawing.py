@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from audit import facts
 from audit.config import AuditConfig, digest_json
+from audit.copies import numbered
 from audit.sampling import SmallestNumbers, derive_seed, permanent_random_numbers
 from audit.slicing import CELLS, SLICES
 from audit.store import Part, Store, write_atomically
@@ -132,17 +136,29 @@ def _expected(cells: pa.Table, screen: str) -> pa.Array:
 def _scan(store: Store, parts: dict[str, list[Part]], how: Design, seed: bytes) -> pa.Table:
     keeper = SmallestNumbers.of(how)
     slices = {part.shard: part for part in parts[SLICES]}
-    for part in sorted(parts[facts.FAMILY], key=lambda part: part.shard):
-        documents = store.read(part, ["position", "doc_id", "url", "text_digest"])
+    ordered = sorted(parts[facts.FAMILY], key=lambda part: part.shard)
+    store.scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="numbers-", dir=store.scratch) as folder:
+        batches = partial(_numbers, store, ordered, seed)
+        for part, numbers in zip(ordered, numbered(batches, seed, Path(folder)), strict=True):
+            positions = np.asarray(store.read(part, ["position"]).column("position"))
+            if len(positions):
+                codes = how.assign(store.read(slices[part.shard], list(how.dimensions)))
+                keeper.add(codes, numbers, part.shard, positions)
+    return keeper.table()
+
+
+def _numbers(store: Store, parts: Sequence[Part], seed: bytes) -> Iterator[npt.NDArray[np.uint64]]:
+    """Permanent random numbers of the parts' documents, a batch per part."""
+    for part in parts:
+        documents = store.read(part, ["doc_id", "url", "text_digest"]).combine_chunks()
         if len(documents) == 0:
+            yield np.empty(0, np.uint64)
             continue
-        codes = how.assign(store.read(slices[part.shard], list(how.dimensions)))
         # A URL outlives a new numbering of the shard; ids may be derived from the position.
         identity = pc.coalesce(documents.column("url"), documents.column("doc_id")).combine_chunks()
         digests = documents.column("text_digest").combine_chunks()
-        numbers = permanent_random_numbers(identity, digests, seed)
-        keeper.add(codes, numbers, part.shard, np.asarray(documents.column("position")))
-    return keeper.table()
+        yield permanent_random_numbers(identity, digests, seed)
 
 
 def _keep(folder: Path, drawing: Drawing, recorded: dict[str, Any]) -> None:

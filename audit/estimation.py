@@ -1,14 +1,16 @@
 """From judgements to a prevalence with limits.
 
 Estimand: the share of documents (or of tokens, in documents) that a reviewer would answer yes for, had one
-judged every document. Four rules make any state of the review a statement that errs on the safe side:
+judged every document. Four rules:
 
 - Only the completed prefix of each stratum's draw order counts: what was judged out of turn waits.
 - Unsure and skipped count as yes for the upper limit and as no for the lower; the point leaves them out.
 - A stratum without a judgement enters the limits as anything from none to all, and there is no point.
 - A stratum that was judged to the last document is known, without sampling error.
 
-The limits are those of ``audit.limits``, at any alpha, for a number of judgements fixed beforehand.
+The limits are those of ``audit.limits``, at any alpha, for a number of judgements fixed beforehand: a gate
+passes only when all that was drawn is judged (``waiting`` is 0), since whoever looks at the limits as he
+goes chooses where to stop. An extension after a look is a second chance that no alpha pays for yet.
 """
 
 from __future__ import annotations
@@ -55,6 +57,7 @@ class StratumSample:
         labels: ``NO``, ``YES`` or ``UNSURE`` of the completed prefix, in draw order, shape (n,).
         judged_tokens: Tokens of the same documents, shape (n,).
         max_tokens: Tokens of the longest document; None: unknown, so it could hold them all.
+        waiting: Documents that were drawn and are not in the completed prefix.
     """
 
     stratum: str
@@ -63,6 +66,7 @@ class StratumSample:
     labels: Codes
     judged_tokens: npt.NDArray[np.int64]
     max_tokens: int | None = None
+    waiting: int = 0
 
     def __post_init__(self) -> None:
         if len(self.labels) > self.documents or len(self.labels) != len(self.judged_tokens):
@@ -120,10 +124,11 @@ def stratum_samples(strata: pa.Table, draws: pa.Table) -> tuple[StratumSample, .
     samples = []
     for code, (stratum, documents, total, most) in enumerate(zip(*columns, longest, strict=True)):
         rows = np.flatnonzero(at == code)
-        rows = rows[completed_prefix(draw[rows], codes[rows] >= 0)]
-        rows = rows[member[rows]]
+        counts = completed_prefix(draw[rows], codes[rows] >= 0) & member[rows]
+        waiting = int(member[rows].sum() - counts.sum())
+        rows = rows[counts]
         if documents:
-            samples.append(StratumSample(stratum, documents, total, codes[rows], tokens[rows], most))
+            samples.append(StratumSample(stratum, documents, total, codes[rows], tokens[rows], most, waiting))
     return tuple(samples)
 
 
@@ -174,6 +179,11 @@ class Prevalence:
     def n(self) -> int:
         """Judged documents that count."""
         return sum(len(stratum.labels) for stratum in self.strata)
+
+    @property
+    def waiting(self) -> int:
+        """Documents that were drawn and wait for a judgement that counts."""
+        return sum(stratum.waiting for stratum in self.strata)
 
     @property
     def unjudged(self) -> tuple[str, ...]:

@@ -23,10 +23,11 @@ from audit.facts import FAMILY as DOCUMENTS
 from audit.lineage import manifest, verification
 from audit.measuring import EVALUATED
 from audit.model import Estimate, GateResult, Verdict
-from audit.policy import UNDECIDED, Coverage, Evidence, Missing, decide, judge_gates
+from audit.policy import Coverage, Evidence, Missing, decide, judge_gates
 from audit.progress import Reporter
 from audit.renderers import RENDERERS, render
 from audit.resolving import FAMILY as DUPLICATES
+from audit.resolving import MATCHES, RESOLVED
 from audit.review.judgements import JudgementStore
 from audit.run import MANIFEST, Run
 from audit.screens import is_corpus_wide
@@ -34,6 +35,7 @@ from audit.store import write_atomically
 from audit.tasks import ShardReport
 
 _CONFIDENCE_ALPHA = 0.05
+_PARAGRAPHS = f"repeated_paragraphs{RESOLVED}"
 #: Masked previews of a kind that the scorecard shows.
 _PREVIEWS = 3
 
@@ -45,6 +47,8 @@ class Result:
     estimates: Sequence[Estimate]
     gates: Sequence[GateResult]
     verdict: Verdict
+    strict: Verdict
+    coverage: Coverage
 
 
 def evaluate(run: Run, report: Reporter, size: int | None = None) -> Verdict:
@@ -76,28 +80,6 @@ def extend(run: Run, size: int, report: Reporter) -> Verdict:
     return evaluate(run, report, max(size, standing))
 
 
-def standing_verdict(run: Run) -> Verdict | None:
-    """The verdict that must stand because the run is not complete; None when it is."""
-    last = None
-    for entry in run.journal.read():
-        if entry.event in (verification.COMPLETED, "started", "screened", verification.JUDGED, "extended"):
-            last = entry.event
-    if last == verification.COMPLETED:
-        return None
-    return Verdict(UNDECIDED, "The last pass or evaluation did not end; give its command again.")
-
-
-def gate_results(card: Mapping[str, Any]) -> list[GateResult]:
-    """Gates of a rendered scorecard, without their estimates."""
-    fields = {field.name for field in dataclasses.fields(GateResult)} - {"estimate"}
-    return [GateResult(**{name: row[name] for name in fields}) for row in card["gates"]]
-
-
-def coverage(card: Mapping[str, Any]) -> Coverage:
-    """Coverage of a rendered scorecard."""
-    return Coverage(**card["accounting"]["coverage"])
-
-
 def _draw(run: Run, config: AuditConfig, entries: Sequence[partindex.Entry], size: int) -> Drawing | None:
     documents = sum(e.metadata["documents"] for e in entries if e.part.family == DOCUMENTS)
     if documents == 0:
@@ -117,11 +99,13 @@ def _fill(
     builder.insert("evaluations", _evaluation_rows(entries))
     builder.create_views()
     builder.count()
+    builder.insert_paragraphs(_examples(entries))
     if drawn is not None:
         builder.insert("strata", drawn.strata())
         builder.insert_draws(drawing.PHASE, drawn.draws)
     builder.insert("judgements", _judgement_rows(run))
-    result = _judge(config, builder, shards, entries, drawn)
+    covered = _coverage(config, shards, run.manifest()["left_out"]["bytes"])
+    result = _judge(config, builder, shards, entries, drawn, covered)
     builder.insert("estimates", _plain_rows(result.estimates, "estimates", builder))
     builder.insert("gates", _plain_rows(result.gates, "gates", builder))
     return result
@@ -133,6 +117,7 @@ def _judge(
     shards: Sequence[ShardReport],
     entries: Sequence[partindex.Entry],
     drawn: Drawing | None,
+    covered: Coverage,
 ) -> Result:
     doubt = statistics(entries).get(builder.duplicate_screen() or "", {})
     wanted = [gate.slice for gate in config.policy.gates]
@@ -147,16 +132,31 @@ def _judge(
     )
     by_name: dict[tuple[str, str], Evidence | Missing] = {(e.metric, e.slice): e for e in found}
     results = judge_gates(config.policy.gates, by_name)
-    verdict = decide(results, coverage=_coverage(config, shards))
-    return Result([e.estimate(_CONFIDENCE_ALPHA) for e in found], results, verdict)
+    strict = judge_gates(config.policy.gates, by_name, strict=True)
+    return Result(
+        [e.estimate(_CONFIDENCE_ALPHA) for e in found],
+        results,
+        decide(results, coverage=covered),
+        decide(strict, coverage=covered, strict=True),
+        covered,
+    )
 
 
 def statistics(entries: Sequence[partindex.Entry]) -> dict[str, dict[str, float]]:
     """What the corpus-wide screens counted, by screen."""
-    return {e.part.shard: dict(e.metadata["statistics"]) for e in entries if e.part.family == DUPLICATES}
+    counts: dict[str, dict[str, float]] = {}
+    for e in entries:
+        if e.part.family in (DUPLICATES, MATCHES) or e.part.family.endswith(RESOLVED):
+            counts.setdefault(e.part.shard, {}).update(e.metadata["statistics"])
+    return counts
 
 
-def _coverage(config: AuditConfig, shards: Sequence[ShardReport]) -> Coverage:
+def _examples(entries: Sequence[partindex.Entry]) -> list[dict[str, Any]]:
+    """The most repeated paragraphs, as the screen told them."""
+    return [row for e in entries if e.part.family == _PARAGRAPHS for row in e.metadata["examples"]]
+
+
+def _coverage(config: AuditConfig, shards: Sequence[ShardReport], left_out: int) -> Coverage:
     """How much was read; of a truncated shard nobody knows how much is missing, so all counts as unread."""
     total = sum(r.shard.size for r in shards)
     unread = sum(r.shard.size for r in shards if r.status != "complete")
@@ -166,6 +166,7 @@ def _coverage(config: AuditConfig, shards: Sequence[ShardReport]) -> Coverage:
         shards=len(shards),
         failed_shards=sum(r.status == "failed" for r in shards),
         unread_share=unread / total if total else 0.0,
+        left_out_share=left_out / (left_out + total) if left_out else 0.0,
         max_unscreened=config.policy.max_unscreened,
     )
 
@@ -174,8 +175,8 @@ def _shard_rows(shards: Sequence[ShardReport]) -> pa.Table:
     rows = [
         {
             "shard": r.shard.shard,
-            "uri": manifest.redact_uri(r.shard.uri),
-            "name": r.shard.name,
+            "uri": manifest.present(r.shard.uri),
+            "name": manifest.present(r.shard.name),
             "bytes": r.shard.size,
             "digest": r.digest,
             "documents": r.documents,
@@ -207,7 +208,17 @@ def _evaluation_rows(entries: Sequence[partindex.Entry]) -> pa.Table:
 
 
 def _judgement_rows(run: Run) -> pa.Table:
-    names = ["doc_id", "question", "label", "severity", "reviewer", "seconds", "at", "superseded"]
+    names = [
+        "doc_id",
+        "question",
+        "label",
+        "severity",
+        "reviewer",
+        "seconds",
+        "at",
+        "text_digest",
+        "superseded",
+    ]
     return JudgementStore(run.judgements).load().select(names)
 
 
@@ -221,7 +232,6 @@ def _render(
     run: Run, config: AuditConfig, result: Result, entries: Sequence[partindex.Entry], size: int
 ) -> None:
     stored = run.manifest()
-    shards = reports.load(run.store.folder / reports.FILE)
     with connect(run.folder) as db:
         card = scorecard.build(
             db,
@@ -239,7 +249,9 @@ def _render(
             },
             previews=_previews(db, config),
         )
-    card["accounting"]["coverage"] = dataclasses.asdict(_coverage(config, shards))
+    card["accounting"]["coverage"] = dataclasses.asdict(result.coverage)
+    card["accounting"]["left_out"] = stored["left_out"]
+    card["strict"] = {"verdict": result.strict.verdict, "verdict_reason": result.strict.reason}
     for name in RENDERERS:
         write_atomically(run.folder / f"scorecard.{name}", render(card, name).encode())
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from audit.census import Census, Unit
-from audit.dimensions import REPORTED
+from audit.dimensions import REPORTED, conditions, slice_name
 from audit.drawing import Drawing
 from audit.estimation import Prevalence, stratum_samples
 from audit.model import WHOLE, Estimate
@@ -32,7 +32,7 @@ class DuplicateCount:
         flagged: Of those, in copies that do not represent their cluster.
         fewer, more: How many documents (or tokens) of the whole corpus the screen may have taken for
             copies wrongly, or missed. They are charged to every slice in full, since nobody knows where
-            they lie.
+            they lie. What the screen did not evaluate in the slice counts as missed.
     """
 
     metric: str
@@ -45,11 +45,12 @@ class DuplicateCount:
 
     reviewed: ClassVar[bool] = False
     unjudged: ClassVar[tuple[str, ...]] = ()
+    waiting: ClassVar[int] = 0
 
     @property
     def value(self) -> float | None:
-        """Share of copies; None in an empty slice."""
-        return self.flagged / self.total if self.total else None
+        """Share of copies; None where nothing was evaluated."""
+        return self.flagged / self.total if self.total and self.n else None
 
     def upper_limit(self, alpha: float) -> float:
         """The share if every doubt is a copy, whatever the alpha."""
@@ -67,7 +68,7 @@ class DuplicateCount:
 
     def estimate(self, alpha: float) -> Estimate:
         """As an estimate; the limits come from pairs within the sketch's error of the threshold."""
-        if not self.total:
+        if not self.total or not self.n:
             return Estimate(self.metric, self.slice, None, None, None, self.n, 1.0, _DUPLICATE_METHOD)
         return Estimate(
             self.metric,
@@ -88,6 +89,12 @@ class DuplicateCount:
 _DUPLICATE_METHOD = (
     "census of the screen: copies beside their cluster's representative; limits: every pair within the "
     "sketch's error of the threshold refused or accepted, and the candidates that banding is expected to miss"
+)
+
+_PARAGRAPH_METHOD = (
+    "census of the screen: bytes in paragraphs that many documents share, of all bytes; paragraphs under the "
+    "least length count as not shared; limits: none or all of what it did not evaluate, at four bytes a "
+    "character; n counts documents"
 )
 
 Evidence = Prevalence | Census | DuplicateCount
@@ -114,6 +121,7 @@ def gather(
         screened, lost: Documents, and records that should have been and were rejected.
     """
     evidence: list[Evidence] = [*_unscreened(lost, screened), *_censuses(db), *_duplicates(db, doubt)]
+    evidence += _repeated_paragraphs(db)
     if drawing is None:
         return evidence
     slices = list(dict.fromkeys([WHOLE, *_reported_slices(db), *wanted]))
@@ -122,13 +130,6 @@ def gather(
         for name in slices:
             evidence += _prevalences(question, name, drawing, draws)
     return evidence
-
-
-def conditions(name: str) -> dict[str, str]:
-    """Dimension -> value of a slice's name; empty for the whole corpus."""
-    if name == WHOLE:
-        return {}
-    return dict(part.split("=", 1) for part in name.split("&"))
 
 
 def _unscreened(lost: int, screened: int) -> Iterator[Census]:
@@ -143,14 +144,14 @@ def _censuses(db: duckdb.DuckDBPyConnection) -> Iterator[Census]:
         flagged_tokens FROM slice_counts WHERE screen <> 'duplicates' ORDER BY ALL"""
     ).fetchall()
     for dimension, value, screen, documents, tokens, evaluated, flagged, seen_tokens, hit_tokens in rows:
-        where = _slice(dimension, value)
+        where = slice_name(dimension, value)
         yield Census(f"{screen}.flagged", where, documents, evaluated, flagged, evaluated, "documents")
         yield Census(f"{screen}.flagged_tokens", where, tokens, seen_tokens, hit_tokens, evaluated, "tokens")
 
 
 def _duplicates(db: duckdb.DuckDBPyConnection, doubt: Mapping[str, float]) -> Iterator[DuplicateCount]:
     rows = db.execute(
-        """SELECT dimension, value, documents, tokens, flagged, flagged_tokens
+        """SELECT dimension, value, documents, tokens, flagged, flagged_tokens, evaluated, evaluated_tokens
         FROM slice_counts WHERE screen = 'duplicates' ORDER BY ALL"""
     ).fetchall()
     whole = next((row for row in rows if row[0] == WHOLE), None)
@@ -159,16 +160,29 @@ def _duplicates(db: duckdb.DuckDBPyConnection, doubt: Mapping[str, float]) -> It
     fewer = max(0.0, whole[4] - doubt.get("duplicates_low", whole[4]))
     more = max(0.0, doubt.get("duplicates_high", whole[4]) - whole[4])
     each = whole[3] / max(whole[2], 1)  # a doubtful document's tokens are not known: the corpus' mean
-    for dimension, value, documents, tokens, flagged, flagged_tokens in rows:
-        where = _slice(dimension, value)
-        yield DuplicateCount("duplicates.documents", where, documents, flagged, documents, fewer, more)
+    for dimension, value, documents, tokens, flagged, flagged_tokens, seen, seen_tokens in rows:
+        where = slice_name(dimension, value)
+        missed, missed_tokens = documents - seen, tokens - seen_tokens
+        yield DuplicateCount("duplicates.documents", where, documents, flagged, seen, fewer, more + missed)
         yield DuplicateCount(
-            "duplicates.tokens", where, tokens, flagged_tokens, documents, fewer * each, more * each
+            "duplicates.tokens",
+            where,
+            tokens,
+            flagged_tokens,
+            seen,
+            fewer * each,
+            more * each + missed_tokens,
         )
 
 
-def _slice(dimension: str, value: str) -> str:
-    return WHOLE if dimension == WHOLE else f"{dimension}={value}"
+def _repeated_paragraphs(db: duckdb.DuckDBPyConnection) -> Iterator[Census]:
+    rows = db.execute(
+        """SELECT dimension, value, bytes, evaluated_bytes, repeated_bytes, evaluated
+        FROM paragraph_counts ORDER BY ALL"""
+    ).fetchall()
+    for dimension, value, total, seen, repeated, n in rows:
+        where = slice_name(dimension, value)
+        yield Census("repeated_paragraphs.bytes", where, total, seen, repeated, n, "bytes", _PARAGRAPH_METHOD)
 
 
 def _reported_slices(db: duckdb.DuckDBPyConnection) -> list[str]:
@@ -177,32 +191,27 @@ def _reported_slices(db: duckdb.DuckDBPyConnection) -> list[str]:
         rows = db.execute(
             f"SELECT {dimension}, sum(documents) FROM cells GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {_VALUES}"
         ).fetchall()
-        names += [f"{dimension}={value}" for value, _ in rows]
+        names += [slice_name(dimension, value) for value, _ in rows]
     return names
 
 
 def _judged_draws(db: duckdb.DuckDBPyConnection, question: str) -> pa.Table:
     """The sample in draw order with dimensions, tokens and the answer to one question.
 
-    Where several people answered, the majority decides; without one the answer is unsure.
+    Where people disagree the answer is unsure: harm for the upper limit, none for the lower. A majority
+    would let whoever brings more names outvote a finding.
     """
     dimensions = ", ".join(f"slices.{name}" for name in REPORTED)
     return db.sql(
-        f"""WITH counted AS (
-            SELECT doc_id, label, count(*) AS votes FROM judgements
-            WHERE question = ? AND NOT superseded GROUP BY ALL),
-        ranked AS (
-            SELECT doc_id, label, 2 * votes > sum(votes) OVER (PARTITION BY doc_id) AS decides,
-                bool_or(2 * votes > (SELECT sum(votes) FROM counted AS all_votes
-                    WHERE all_votes.doc_id = counted.doc_id)) OVER (PARTITION BY doc_id) AS decided,
-                row_number() OVER (PARTITION BY doc_id ORDER BY label) AS rank
-            FROM counted),
-        answers AS (
-            SELECT doc_id, CASE WHEN decided THEN label ELSE 'unsure' END AS label
-            FROM ranked WHERE decides OR (NOT decided AND rank = 1))
+        f"""WITH answers AS (
+            SELECT doc_id, text_digest,
+                CASE WHEN count(DISTINCT label) = 1 THEN min(label) ELSE 'unsure' END AS label
+            FROM judgements WHERE question = ? AND NOT superseded GROUP BY doc_id, text_digest)
         SELECT samples.stratum, samples.draw, answers.label, documents.n_tokens AS tokens, {dimensions}
         FROM samples JOIN base_documents AS documents USING (shard, position)
-        JOIN slices USING (shard, position) LEFT JOIN answers ON answers.doc_id = samples.doc_id
+        JOIN slices USING (shard, position)
+        LEFT JOIN answers ON answers.doc_id = samples.doc_id
+            AND answers.text_digest = lower(hex(documents.text_digest))
         ORDER BY samples.stratum, samples.draw""",
         params=[question],
     ).to_arrow_table()
@@ -210,8 +219,6 @@ def _judged_draws(db: duckdb.DuckDBPyConnection, question: str) -> pa.Table:
 
 def _prevalences(question: str, name: str, drawing: Drawing, draws: pa.Table) -> list[Prevalence]:
     wanted = conditions(name)
-    if not set(wanted) <= set(REPORTED):
-        return []  # a gate on a dimension that is not there finds no evidence, and says so
     cells = drawing.cells.filter(pa.array(_mask(drawing.cells, wanted)))
     if len(cells) == 0:
         return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from audit import domains
+from audit.identifiers import mask_identifiers
 from audit.kernels.hashing import PUBLIC_KEY, siphash128
 from audit.kernels.text import text_statistics
 
@@ -29,18 +30,18 @@ SCHEMA = pa.schema(
 
 
 def describe(batch: pa.RecordBatch, shard: str) -> pa.RecordBatch:
-    """Facts of a batch (``DOCUMENT_SCHEMA``), row for row, in ``SCHEMA``."""
+    """Facts of a batch (``DOCUMENT_SCHEMA``), row for row, in ``SCHEMA``; identifiers are masked."""
     texts = batch.column("text")
     n_chars, n_words, n_tokens = text_statistics(texts)
     columns = [
         constant(shard, len(batch)),
         batch.column("position"),
-        batch.column("doc_id"),
-        batch.column("url"),
+        mask_identifiers(batch.column("doc_id")),
+        mask_identifiers(batch.column("url")),
         domains.hosts(batch.column("url")),
-        batch.column("source"),
+        mask_identifiers(batch.column("source")),
         batch.column("timestamp"),
-        batch.column("language"),
+        mask_identifiers(batch.column("language")),
         pa.array(n_chars, pa.int64()),
         pa.array(n_words, pa.int64()),
         pa.array(n_tokens, pa.int64()),

@@ -1,7 +1,7 @@
 """Remembers which content a file held when it was last read, to spare a resume the reading.
 
-A hint, not evidence: an entry counts only while the file's size and modification time are the same,
-and losing the file costs a second reading, never a wrong result.
+A hint, not evidence: an entry counts only while the file's path, size and times are the same, and losing
+the file costs a second reading, never a wrong result.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from pathlib import Path
 
 from audit.model import Shard
 
+_Identity = tuple[str, str, int, int, int]
+
 
 class SeenInputs:
-    """Digests by shard, size and modification time; appended to as shards are done."""
+    """Digests by shard, path, size and times; appended to as shards are done."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -34,16 +36,20 @@ class SeenInputs:
         with self._path.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps([*identity, digest]) + "\n")
 
-    def _load(self) -> Iterable[tuple[tuple[str, int, int], str]]:
+    def _load(self) -> Iterable[tuple[_Identity, str]]:
         if not self._path.exists():
             return
-        for line in self._path.read_text(encoding="utf-8").splitlines():
+        for line in self._path.read_bytes().splitlines():
             try:
-                shard, size, modified, digest = json.loads(line)
-            except ValueError:  # the line that a crash tore; the shard is simply read again
+                *identity, digest = json.loads(line)
+            except (ValueError, TypeError):  # a line that a crash tore; the shard is simply read again
                 continue
-            yield (shard, size, modified), digest
+            if isinstance(digest, str) and len(identity) == 5:
+                yield (identity[0], identity[1], identity[2], identity[3], identity[4]), digest
 
 
-def _identity(shard: Shard) -> tuple[str, int, int]:
-    return shard.shard, shard.file_size, shard.mtime_ns
+def _identity(shard: Shard) -> _Identity:
+    # The path, since a shard's id is its name below the input root; the inode's time, since tar, cp -p
+    # and reproducible dumps set the file's own.
+    where = str(Path(shard.uri).resolve()) if "://" not in shard.uri else shard.uri
+    return shard.shard, where, shard.file_size, shard.mtime_ns, shard.ctime_ns

@@ -1,6 +1,6 @@
 """The whole story: from inputs to a verdict.
 
-    plan -> screen every shard -> resolve duplicates -> slice and count -> evaluate
+    plan -> screen every shard -> resolve what repeats -> compare clusters -> slice and count -> evaluate
 
 ``evaluate`` (sample, estimate, gates, database, scorecard) reads only what the run folder holds, so
 judgements that arrive later cost no second pass.
@@ -8,11 +8,14 @@ judgements that arrive later cost no second pass.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
-from audit import facts, hmac_key, partindex, resolving, slicing, sources, tasks
+from audit import cluster_report, facts, hmac_key, identifiers, partindex, resolving, slicing, sources, tasks
 from audit import reports as shardlog
 from audit.config import AuditConfig
 from audit.engines import Engine
@@ -24,8 +27,9 @@ from audit.model import Shard, Verdict
 from audit.progress import Reporter
 from audit.run import MANIFEST, Run
 from audit.sampling import derive_seed
-from audit.screens import CorpusScreen, is_corpus_wide
+from audit.screens import CorpusScreen, MatchingCorpusScreen, duplicate_screen, is_corpus_wide
 from audit.slicing import SliceTask, Slicing
+from audit.sources import InputPlan
 from audit.store import Part, digest_file
 from audit.tasks import Screening, ShardReport, ShardTask
 
@@ -46,16 +50,18 @@ def audit(request: Request, run: Run, engine: Engine, report: Reporter, *, fresh
         ConfigurationError: Nothing to read, or a configuration that cannot work.
         FatalError: The folder is in use, the disk is full, or evidence is damaged.
     """
+    config, planned = request.config, plan(request)
+    shards = planned.shards
+    _refuse_own_files(shards, request, run)
     with run.locked():
-        run.store.clear_scratch()
-        if fresh:
-            run.store.retire([])
-        config = request.config
-        shards = plan(request)
         key = hmac_key.load_or_create(outside=run.folder)
         run.journal.append(
             "started", {"configuration": config.digest(), "shards": len(shards), "fresh": fresh}
         )
+        run.store.clear_scratch()
+        run.store.drop_untrusted(_retired_digest(run))
+        if fresh:
+            retire(run, [])
         screening = Screening(
             run.store.folder.resolve(),
             config.build_screens(),
@@ -66,24 +72,74 @@ def audit(request: Request, run: Run, engine: Engine, report: Reporter, *, fresh
         )
         reports = screen(run, screening, shards, engine, report, fresh=fresh)
         resolutions = resolve(run, screening, reports, report)
+        matched = match_references(run, screening, reports, report)
+        compared = compare_clusters(run, screening, reports, resolutions, report)
         slices = slice_all(run, config, screening, reports, engine, report)
-        parts = _parts(reports) + [r.part for r in resolutions] + slices
-        run.store.retire(parts)
-        record(run, config, screening, reports, parts)
+        parts = _parts(reports) + [r.part for r in resolutions] + matched + compared + slices
+        retire(run, parts)
+        record(run, config, screening, reports, parts, _left_out(planned, config))
         return evaluate(run, report)
 
 
-def plan(request: Request) -> list[Shard]:
+def retire(run: Run, current: Sequence[Part]) -> None:
+    """Put aside the parts of other settings, and vouch for them, since they may come back."""
+    known = {entry.part.relative: entry.sha256 for entry in partindex.read(run.store)}
+    if digest := run.store.retire(current, known):
+        run.journal.append("retired", {"index": digest})
+
+
+def _retired_digest(run: Run) -> str | None:
+    """Digest of the index of retired parts, as the journal last told it."""
+    digests = [entry.data["index"] for entry in run.journal.read() if entry.event == "retired"]
+    return digests[-1] if digests else None
+
+
+def _left_out(planned: InputPlan, config: AuditConfig) -> dict[str, Any]:
+    """Files in the inputs' folders that no source reads, but for hidden ones and those to be ignored."""
+    patterns = (".*", "_*", *config.corpus.ignore)
+    paths = [Path(path) for path in planned.skipped]
+    left = [path for path in paths if not any(fnmatch(path.name, pattern) for pattern in patterns)]
+    suffixes = Counter(identifiers.mask_identifier("".join(path.suffixes[-2:])) for path in left)
+    size = sum(path.stat().st_size for path in left if path.is_file())
+    return {"files": len(left), "bytes": size, "suffixes": dict(sorted(suffixes.items()))}
+
+
+def plan(request: Request) -> InputPlan:
     """The shards of the corpus, in a stable order that no setting of the engine changes."""
-    config = request.config
-    inputs, base = (request.inputs, Path.cwd()) if request.inputs else (config.corpus.inputs, request.base)
+    config, (inputs, base) = request.config, _inputs(request)
     if not inputs:
         raise ConfigurationError(
             "there is nothing to read",
             key="corpus.inputs",
             remedy="List files there, or name them after the configuration",
         )
-    return sources.plan(inputs, format=config.corpus.format, shard_bytes=config.run.shard_bytes, base=base)
+    return sources.inspect_inputs(
+        inputs, format=config.corpus.format, shard_bytes=config.run.shard_bytes, base=base
+    )
+
+
+def _inputs(request: Request) -> tuple[tuple[str, ...], Path]:
+    """Addresses, and where relative ones start."""
+    if request.inputs:
+        return request.inputs, Path.cwd()
+    return request.config.corpus.inputs, request.base
+
+
+def _refuse_own_files(shards: Sequence[Shard], request: Request, run: Run) -> None:
+    """Refuse to take the run's own files for documents, now or when the run is resumed."""
+    inputs, base = _inputs(request)
+    folder = run.folder.resolve()
+    above = [address for address in inputs if "://" not in address and _holds(base / address, folder)]
+    if above or any(Path(shard.uri).resolve().is_relative_to(folder) for shard in shards):
+        raise ConfigurationError(
+            "the run folder lies inside the corpus, so its files would be read as documents",
+            key="--out",
+            remedy="Choose a folder outside the inputs, or name the inputs by a glob",
+        )
+
+
+def _holds(path: Path, folder: Path) -> bool:
+    return path.is_dir() and folder.is_relative_to(path.resolve())
 
 
 def screen(
@@ -119,16 +175,57 @@ def resolve(
     resolutions = []
     for member in screening.screens:
         if isinstance(member, CorpusScreen) and is_corpus_wide(member) and standing:
-            sketches = resolving.StoredSketches(
-                run.store,
-                {shard: Part(member.name, shard, r.keys[member.name]) for shard, r in standing.items()},
-                {shard: r.shard for shard, r in standing.items()},
-                screening.columns,
-                screening.limits,
-            )
+            sketches = _sketches(run, screening, standing, member.name)
             with report.stage(member.name.replace("_", " "), 0):
                 resolutions.append(resolving.resolve(member, sketches))
     return resolutions
+
+
+def match_references(
+    run: Run, screening: Screening, reports: Sequence[ShardReport], report: Reporter
+) -> list[Part]:
+    """What the corpus shares with the references that are configured."""
+    standing = {r.shard.shard: r for r in reports if r.keys}
+    parts = []
+    for member in screening.screens:
+        if isinstance(member, MatchingCorpusScreen) and member.references and standing:
+            with report.stage("match references", 0):
+                parts.append(resolving.match(member, _sketches(run, screening, standing, member.name)))
+    return parts
+
+
+def compare_clusters(
+    run: Run,
+    screening: Screening,
+    reports: Sequence[ShardReport],
+    resolutions: Sequence[resolving.Resolution],
+    report: Reporter,
+) -> list[Part]:
+    """Differences of members of the largest clusters, while their texts are at hand."""
+    standing = {r.shard.shard: r for r in reports if r.keys}
+    name = duplicate_screen(screening.screens)
+    found = [resolution for resolution in resolutions if resolution.screen == name]
+    with report.stage("compare clusters", 0):
+        return [
+            cluster_report.compare(
+                resolution,
+                _sketches(run, screening, standing, resolution.screen),
+                {shard: r.keys for shard, r in standing.items()},
+            )
+            for resolution in found
+        ]
+
+
+def _sketches(
+    run: Run, screening: Screening, standing: Mapping[str, ShardReport], name: str
+) -> resolving.StoredSketches:
+    return resolving.StoredSketches(
+        run.store,
+        {shard: Part(name, shard, r.keys[name]) for shard, r in standing.items()},
+        {shard: r.shard for shard, r in standing.items()},
+        screening.columns,
+        screening.limits,
+    )
 
 
 def slice_all(
@@ -155,7 +252,12 @@ def _parts(reports: Sequence[ShardReport]) -> list[Part]:
 
 
 def record(
-    run: Run, config: AuditConfig, screening: Screening, reports: Sequence[ShardReport], parts: Sequence[Part]
+    run: Run,
+    config: AuditConfig,
+    screening: Screening,
+    reports: Sequence[ShardReport],
+    parts: Sequence[Part],
+    left_out: Mapping[str, Any],
 ) -> None:
     """Write down what went in and what came out: shards, index of parts, manifest, journal."""
     shardlog.save(run.store.folder / shardlog.FILE, reports)
@@ -186,6 +288,7 @@ def record(
         seed=derive_seed(config.corpus.name, config.policy_digest()).hex(),
         hmac_key_id=screening.key_id,
         parts_index=index,
+        left_out=left_out,
     )
     manifest.write(run.folder / MANIFEST, built)
     run.journal.append(

@@ -69,6 +69,11 @@ class Evidence(Protocol):
         """Strata without a judgement that counts."""
         ...
 
+    @property
+    def waiting(self) -> int:
+        """Documents that were drawn and have no judgement that counts."""
+        ...
+
     def estimate(self, alpha: float) -> Estimate:
         """The estimate with a two-sided interval at ``1 - 2·alpha``."""
         ...
@@ -105,6 +110,7 @@ class Coverage:
         screened, rejected: Documents (records).
         shards, failed_shards: All, and those that gave nothing.
         unread_share: Share of the bytes that could not be read.
+        left_out_share: Share of the bytes in files of folders that no source reads.
         max_unscreened: Largest share of records or of bytes, rejected or unread, that a GO allows.
     """
 
@@ -113,6 +119,7 @@ class Coverage:
     shards: int = 1
     failed_shards: int = 0
     unread_share: float = 0.0
+    left_out_share: float = 0.0
     max_unscreened: float = 0.0
 
     def obstacle(self) -> str | None:
@@ -122,7 +129,14 @@ class Coverage:
         if self.screened == 0:
             return "no document was screened"
         rejected = self.rejected / (self.screened + self.rejected)
-        for share, what in ((rejected, "records were rejected"), (self.unread_share, "bytes were not read")):
+        shares = (
+            (rejected, "records were rejected"),
+            (self.unread_share, "bytes were not read"),
+            # A shard of which not even the size is known has no bytes to count.
+            (self.failed_shards / self.shards, "shards could not be read"),
+            (self.left_out_share, "bytes are in files of unknown format (list them under corpus.ignore)"),
+        )
+        for share, what in shares:
             if share > self.max_unscreened:
                 return (
                     f"{_percent(share)} of the {what}, more than the {_percent(self.max_unscreened)} allowed"
@@ -226,6 +240,13 @@ def _judge(gate: Gate, found: Evidence | Missing, over: bool, family: int) -> Ga
         if found.reviewed
         else ("upper limit", "lower limit", "limits")
     )
+    if upper <= gate.limit and found.waiting:
+        reason = (
+            f"{upper_name} {_percent(upper)} would be within the limit {limit}, but {found.waiting:,} of the "
+            f"{found.n + found.waiting:,} documents drawn there wait for a judgement, and a sample that is "
+            "stopped where it looks good proves nothing: judge them too, if only as unsure"
+        )
+        return result(INSUFFICIENT, f"{reason}.", estimate)
     if upper <= gate.limit:
         return result(PASS, f"{upper_name} {_percent(upper)} is within the limit {limit}.", estimate)
     if over:

@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 
 from audit import reports, sources
-from audit.errors import ConfigurationError, FatalError
+from audit.errors import ConfigurationError, FatalError, InputError
 from audit.lineage import verification
 from audit.model import Shard
 from audit.review import csv
@@ -17,6 +17,7 @@ from audit.review.exchange import Import
 from audit.review.judgements import JudgementStore
 from audit.review.texts import SampleRow
 from audit.run import Run
+from audit.standing import JUDGING
 
 PHASE = "review"
 _FORMATS = ("csv",)
@@ -56,6 +57,7 @@ def take_in(run: Run, files: Sequence[Path]) -> list[str]:
             )
             for path in files
         ]
+    run.journal.append(JUDGING, {"judgements": sum(len(taken.judgements) for taken in imports)})
     receipt = JudgementStore(run.judgements).add([j for taken in imports for j in taken.judgements])
     digests = {f"{run.judgements.name}/{name}": digest for name, digest in receipt.files.items()}
     run.journal.append(
@@ -81,7 +83,14 @@ def _rows(run: Run, db: duckdb.DuckDBPyConnection) -> Iterator[SampleRow]:
 def _texts(
     shard: Shard, columns: sources.ColumnMapping, limits: sources.ReadLimits, positions: Sequence[int]
 ) -> Iterator[tuple[int, str, str]]:
-    return sources.texts(shard, columns, limits, set(positions))
+    try:
+        yield from sources.texts(shard, columns, limits, set(positions))
+    except InputError as error:
+        raise ConfigurationError(
+            f"sampled documents cannot be read again ({error})",
+            file=shard.name,
+            remedy="Put the corpus back as it was, or run the audit again",
+        ) from error
 
 
 def _sampled(db: duckdb.DuckDBPyConnection) -> list[tuple[Any, ...]]:

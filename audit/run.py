@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import duckdb
 
@@ -58,8 +59,12 @@ class Run:
         return loaded
 
     def scorecard(self) -> dict[str, Any]:
-        """The scorecard as it was last rendered."""
-        loaded: dict[str, Any] = json.loads((self.folder / "scorecard.json").read_bytes())
+        """The scorecard as it was last rendered.
+
+        Raises:
+            ConfigurationError: The run never came that far.
+        """
+        loaded: dict[str, Any] = json.loads(self._evaluated("scorecard.json").read_bytes())
         return loaded
 
     def config(self) -> AuditConfig:
@@ -67,18 +72,32 @@ class Run:
         return configuration.parse(self.manifest()["configuration"], file=str(self.folder / MANIFEST))
 
     def connect(self) -> duckdb.DuckDBPyConnection:
-        """Open ``audit.duckdb`` read-only, from any working directory."""
-        return database.connect(self.folder)
+        """Open ``audit.duckdb`` read-only, from any working directory.
+
+        Raises:
+            ConfigurationError: The run never came that far.
+        """
+        return database.connect(self._evaluated(database.FILE).parent)
+
+    def _evaluated(self, name: str) -> Path:
+        path = self.folder / name
+        if not path.is_file():
+            raise ConfigurationError(
+                f"the run has no {name} yet",
+                file=str(self.folder),
+                remedy="Give the command that made the run again: it resumes and completes it",
+            )
+        return path
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep every other writer out of the folder.
 
         Raises:
+            ConfigurationError: It cannot be made or written.
             FatalError: Another process works in it.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / ".lock").open("w") as handle:
+        with self._lock_file() as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -86,3 +105,16 @@ class Run:
                     f"another process works in {self.folder}; wait for it, or choose another --out"
                 ) from None
             yield
+
+    def _lock_file(self) -> TextIO:
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Neither follow a link nor truncate what it leads to.
+            flags = os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+            return os.fdopen(os.open(self.folder / ".lock", flags, 0o600), "r+")
+        except OSError as error:
+            raise ConfigurationError(
+                f"the run folder cannot be written ({error.strerror})",
+                file=str(self.folder),
+                remedy="Choose another --out, or allow writing there",
+            ) from error

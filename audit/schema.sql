@@ -54,12 +54,55 @@ CREATE TABLE finding_counts (
     documents BIGINT NOT NULL
 );
 
--- The largest duplicate clusters.
+-- The largest duplicate clusters. nature: copies, template (pages that differ in fields) or unknown.
 CREATE TABLE cluster_counts (
     cluster_id VARCHAR NOT NULL,
     documents BIGINT NOT NULL,
     exact BIGINT NOT NULL,   -- members whose normalised text equals the representative's
-    min_jaccard REAL
+    min_jaccard REAL,
+    nature VARCHAR NOT NULL,
+    nature_reason VARCHAR NOT NULL
+);
+
+-- Of the very largest clusters: the representative against the member that is least like it.
+CREATE TABLE cluster_diffs (
+    cluster_id VARCHAR NOT NULL,
+    representative VARCHAR NOT NULL,
+    member VARCHAR NOT NULL,
+    jaccard REAL,
+    reason VARCHAR,          -- why there is no difference to show; NULL where there is one
+    hunks VARCHAR NOT NULL,  -- JSON: before, removed, added, after; masked, bounded
+    left_out INTEGER NOT NULL,
+    complete BOOLEAN NOT NULL
+);
+
+-- Sources and domains of which most documents would go with the copies.
+CREATE TABLE duplicate_alarms (
+    dimension VARCHAR NOT NULL,  -- source or domain
+    value VARCHAR NOT NULL,
+    documents BIGINT NOT NULL,
+    copies BIGINT NOT NULL,
+    tokens BIGINT NOT NULL,
+    copied_tokens BIGINT NOT NULL
+);
+
+-- Bytes in paragraphs that many documents share, by one dimension at a time.
+CREATE TABLE paragraph_counts (
+    dimension VARCHAR NOT NULL,
+    value VARCHAR NOT NULL,
+    documents BIGINT NOT NULL,
+    evaluated BIGINT NOT NULL,
+    bytes BIGINT NOT NULL,           -- of documents that were not evaluated: 4 a character
+    evaluated_bytes BIGINT NOT NULL,
+    repeated_bytes BIGINT NOT NULL
+);
+
+-- The paragraphs that most documents share: by hash, never as text.
+CREATE TABLE repeated_paragraphs (
+    hash VARCHAR NOT NULL,
+    documents BIGINT NOT NULL,
+    bytes BIGINT NOT NULL,           -- in all of them
+    doc_id VARCHAR NOT NULL          -- one that holds it
 );
 
 -- How the samples were drawn, and how many documents and tokens each stratum holds.
@@ -90,6 +133,7 @@ CREATE TABLE judgements (
     reviewer VARCHAR,
     seconds DOUBLE,
     "at" VARCHAR,
+    text_digest VARCHAR NOT NULL,  -- of the text that was judged
     superseded BOOLEAN NOT NULL  -- the same reviewer answered the same question again later
 );
 

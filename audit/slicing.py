@@ -42,6 +42,10 @@ class Slicing:
         """Screens whose measurements and findings are per document."""
         return [s for s in self.screens if not is_corpus_wide(s)]
 
+    def corpus_wide(self) -> list[Screen]:
+        """Screens whose answer depends on the whole corpus; here only whether they sketched counts."""
+        return [s for s in self.screens if is_corpus_wide(s)]
+
 
 @dataclass(frozen=True)
 class SliceTask:
@@ -71,6 +75,10 @@ def slice_shard(task: SliceTask) -> dict[str, Part]:
     measured = {
         s.name: store.read(Part(s.name, task.shard, task.keys[s.name])) for s in task.slicing.located()
     }
+    states = {
+        s.name: store.read(Part(s.name, task.shard, task.keys[s.name]), ["state"])
+        for s in task.slicing.corpus_wide()
+    }
     dimensions = _dimensions(task.slicing, documents, measured)
     identity = documents.select(["shard", "position"])
     rows = pa.table(
@@ -78,7 +86,7 @@ def slice_shard(task: SliceTask) -> dict[str, Part]:
     )
     tables = {
         SLICES: rows,
-        CELLS: _cells(task.slicing, dimensions, documents, measured),
+        CELLS: _cells(task.slicing, dimensions, documents, measured, states),
         FINDING_CELLS: _finding_cells(dimensions, measured),
     }
     for family, table in tables.items():
@@ -118,12 +126,20 @@ def _band(scores: pa.ChunkedArray, cuts: Sequence[float]) -> pa.Array:
 
 
 def _cells(
-    slicing: Slicing, dimensions: pa.Table, documents: pa.Table, measured: Mapping[str, pa.Table]
+    slicing: Slicing,
+    dimensions: pa.Table,
+    documents: pa.Table,
+    measured: Mapping[str, pa.Table],
+    states: Mapping[str, pa.Table],
 ) -> pa.Table:
     tokens = documents.column("n_tokens")
     rows = dimensions.append_column("documents", pa.array(np.ones(len(documents), np.int64)))
     rows = rows.append_column("tokens", tokens)
     sums = ["documents", "tokens"]
+    for screen_name, table in states.items():
+        for name, column in _evaluated_counts(table, screen_name, tokens).items():
+            rows = rows.append_column(name, column)
+            sums.append(name)
     for screen in slicing.flagging():
         for name, column in _flag_counts(measured[screen.name], screen.name, tokens).items():
             rows = rows.append_column(name, column)
@@ -139,14 +155,21 @@ def _cells(
 
 
 def _flag_counts(table: pa.Table, screen: str, tokens: pa.ChunkedArray) -> dict[str, pa.ChunkedArray]:
-    evaluated = pc.cast(pc.is_null(table.column("state")), pa.int64())
+    counts = _evaluated_counts(table, screen, tokens)
+    evaluated = counts[f"{screen}_evaluated"]
     flagged = pc.cast(pc.fill_null(table.column(f"{screen}_flagged"), False), pa.int64())
     flagged = pc.multiply(flagged, evaluated)
+    return counts | {
+        f"{screen}_flagged": flagged,
+        f"{screen}_flagged_tokens": pc.multiply(flagged, tokens),
+    }
+
+
+def _evaluated_counts(table: pa.Table, screen: str, tokens: pa.ChunkedArray) -> dict[str, pa.ChunkedArray]:
+    evaluated = pc.cast(pc.is_null(table.column("state")), pa.int64())
     return {
         f"{screen}_evaluated": evaluated,
-        f"{screen}_flagged": flagged,
         f"{screen}_evaluated_tokens": pc.multiply(evaluated, tokens),
-        f"{screen}_flagged_tokens": pc.multiply(flagged, tokens),
     }
 
 

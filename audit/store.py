@@ -26,6 +26,7 @@ from audit.errors import FatalError
 
 ROW_GROUP_ROWS = 65_536
 _METADATA_KEY = b"audit"
+_RETIRED_INDEX = "index.json"
 
 
 @dataclass(frozen=True)
@@ -78,17 +79,52 @@ class Store:
         """What was committed beside the rows."""
         return read_metadata(self.path(part))
 
-    def retire(self, current: Iterable[Part]) -> int:
-        """Move every part that is not current out of the views' sight; returns how many."""
+    def retire(self, current: Iterable[Part], known: Mapping[str, str]) -> str | None:
+        """Move every part that is not current out of the views' sight.
+
+        Args:
+            current: Parts that stay.
+            known: Relative path -> SHA-256 as the index of parts has it; others are digested now.
+
+        Returns:
+            SHA-256 of the index of retired parts, to be journaled; None when none was moved.
+        """
         keep = {part.relative for part in current}
-        moved = 0
-        for relative in list(self.current()):
-            if relative not in keep:
-                target = self._retired / relative
-                target.parent.mkdir(parents=True, exist_ok=True)
-                (self.folder / relative).replace(target)
-                moved += 1
-        return moved
+        moved = {}
+        for relative in [path for path in self.current() if path not in keep]:
+            target = self._retired / relative
+            target.parent.mkdir(parents=True, exist_ok=True)
+            moved[relative] = known.get(relative) or digest_file(self.folder / relative)
+            (self.folder / relative).replace(target)
+        if not moved:
+            return None
+        lines = json.dumps(self._retired_digests() | moved, sort_keys=True, indent=0)
+        write_atomically(self._retired / _RETIRED_INDEX, lines.encode())
+        return digest_file(self._retired / _RETIRED_INDEX)
+
+    def drop_untrusted(self, index: str | None) -> int:
+        """Remove retired parts that are not what they were: they would be signed anew on coming back.
+
+        Args:
+            index: SHA-256 of the index of retired parts as journaled; None trusts none.
+
+        Returns:
+            How many were removed; they are computed again when they are wanted.
+        """
+        path = self._retired / _RETIRED_INDEX
+        trusted = self._retired_digests() if path.exists() and digest_file(path) == index else {}
+        removed = 0
+        for file in list(self._retired.glob("*/*.parquet")):
+            relative = file.relative_to(self._retired).as_posix()
+            if file.is_symlink() or trusted.get(relative) != digest_file(file):
+                file.unlink()
+                removed += 1
+        return removed
+
+    def _retired_digests(self) -> dict[str, str]:
+        path = self._retired / _RETIRED_INDEX
+        digests: dict[str, str] = json.loads(path.read_bytes()) if path.exists() else {}
+        return digests
 
     def current(self) -> Iterator[str]:
         """Relative paths of all parts in place, sorted."""

@@ -7,13 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from audit.cluster_report import FAMILY as COMPARISONS
 from audit.dimensions import REPORTED
 from audit.facts import FAMILY as DOCUMENTS
 from audit.resolving import FAMILY as DUPLICATES
+from audit.resolving import MATCHES, RESOLVED
 from audit.slicing import CELLS, FINDING_CELLS, SLICES
 from audit.tasks import REJECTS
 
 _DIMENSIONS = dict.fromkeys(REPORTED, "VARCHAR")
+
+#: Losing more than this share of its documents with the copies raises an alarm for a source or a domain …
+ALARM_SHARE = 0.5
+#: … of at least so many documents: losing a source is worth one at any size.
+ALARM_DOCUMENTS = {"source": 1, "domain": 20}
 
 #: View -> family of parts and the columns of an empty one.
 BASE = {
@@ -62,6 +69,36 @@ BASE = {
             "representative_position": "BIGINT",
             "jaccard": "REAL",
             "exact": "BOOLEAN",
+            "diameter": "REAL",
+        },
+    ),
+    "reference_members": (
+        MATCHES,
+        {
+            "shard": "VARCHAR",
+            "position": "BIGINT",
+            "reference": "VARCHAR",
+            "reference_shard": "VARCHAR",
+            "reference_position": "BIGINT",
+            "jaccard": "REAL",
+            "exact": "BOOLEAN",
+        },
+    ),
+    "cluster_comparisons": (
+        COMPARISONS,
+        {
+            "cluster_id": "VARCHAR",
+            "nature": "VARCHAR",
+            "nature_reason": "VARCHAR",
+            "representative_shard": "VARCHAR",
+            "representative_position": "BIGINT",
+            "member_shard": "VARCHAR",
+            "member_position": "BIGINT",
+            "jaccard": "REAL",
+            "reason": "VARCHAR",
+            "hunks": "STRUCT(before VARCHAR, removed VARCHAR, added VARCHAR, after VARCHAR)[]",
+            "left_out": "INTEGER",
+            "complete": "BOOLEAN",
         },
     ),
 }
@@ -93,10 +130,19 @@ def base(name: str, *, standing: bool) -> str:
     return f"CREATE VIEW {name} AS {source}"
 
 
-def documents(screens: Sequence[tuple[str, Sequence[str]]], *, renamed: bool) -> str:
-    """One row a document: facts, dimensions, and every measure of the screens (name, measures)."""
+def documents(
+    screens: Sequence[tuple[str, Sequence[str]]],
+    resolved: Sequence[tuple[str, Sequence[str]]],
+    *,
+    renamed: bool,
+) -> str:
+    """One row a document: facts, dimensions, and every measure of the screens (name, measures).
+
+    ``resolved`` are those whose measures the second, corpus-wide stage gave.
+    """
     joins = [f"JOIN {parts(name)} AS {name} USING (shard, position)" for name, _ in screens]
-    measures = [f"{name}.{name}_{measure}" for name, ms in screens for measure in ms]
+    joins += [f"LEFT JOIN {parts(name + RESOLVED)} AS {name} USING (shard, position)" for name, _ in resolved]
+    measures = [f"{name}.{name}_{measure}" for name, ms in (*screens, *resolved) for measure in ms]
     if any(name == "language" for name, _ in screens):
         language = ["language.language_label AS language"]
     else:
@@ -132,11 +178,22 @@ def findings(screens: Iterable[str], *, renamed: bool) -> str:
     return "CREATE VIEW findings AS " + " UNION ALL ".join(selects or [_empty(_FINDING)])
 
 
+#: One row a distinct personal value, told by its keyed hash: how often it occurs, and in how many documents.
+#: ``domains`` tells a site's own contact (one domain, many documents) from a person who is written about.
+SUBJECTS = """CREATE VIEW subjects AS
+    SELECT findings.screen, findings.kind, findings.value_hash, count(*) AS findings,
+        count(DISTINCT (findings.shard, findings.position)) AS documents,
+        count(DISTINCT base.domain) AS domains
+    FROM findings JOIN base_documents AS base USING (shard, position)
+    WHERE findings.value_hash IS NOT NULL
+    GROUP BY ALL"""
+
+
 def duplicates(screen: str | None, *, renamed: bool) -> str:
     """One row a member of a cluster, as the given screen found them."""
     return f"""CREATE VIEW duplicates AS
         SELECT {_id("member", renamed)} AS doc_id, found.cluster_id, {_id("head", renamed)} AS representative,
-            found.jaccard, found.exact, found.shard, found.position,
+            found.jaccard, found.exact, found.diameter, found.shard, found.position,
             found.shard = found.representative_shard
                 AND found.position = found.representative_position AS is_representative
         FROM duplicate_members AS found
@@ -145,6 +202,16 @@ def duplicates(screen: str | None, *, renamed: bool) -> str:
             ON head.shard = found.representative_shard AND head.position = found.representative_position
         {_renames("member") + _renames("head") if renamed else ""}
         WHERE found.screen = '{screen or ""}'"""
+
+
+def reference_matches(*, renamed: bool) -> str:
+    """One row a document and reference that holds it, or one like it."""
+    return f"""CREATE VIEW reference_matches AS
+        SELECT {_id("member", renamed)} AS doc_id, found.reference, found.jaccard, found.exact,
+            found.shard, found.position, found.reference_shard, found.reference_position
+        FROM reference_members AS found
+        JOIN base_documents AS member ON member.shard = found.shard AND member.position = found.position
+        {_renames("member") if renamed else ""}"""
 
 
 #: Ids that earlier records have already.
@@ -166,20 +233,24 @@ def count_flagged(screen: str, dimension: str) -> str:
         FROM cells GROUP BY ALL ORDER BY ALL"""
 
 
-def count_copies(dimension: str) -> str:
-    """Removable copies (members that do not represent their cluster), by one dimension."""
+def count_copies(screen: str, dimension: str) -> str:
+    """Removable copies (members that do not represent their cluster), by one dimension.
+
+    Documents that the screen gave no sketch of were not evaluated, and may be copies.
+    """
     value = _value(dimension)
     return f"""INSERT INTO slice_counts
         WITH whole AS (
-            SELECT {value} AS value, sum(documents) AS documents, sum(tokens) AS tokens
+            SELECT {value} AS value, sum(documents) AS documents, sum(tokens) AS tokens,
+                sum({screen}_evaluated) AS evaluated, sum({screen}_evaluated_tokens) AS evaluated_tokens
             FROM cells GROUP BY ALL),
         copies AS (
             SELECT {_value(dimension, "slices.")} AS value, count(*) AS documents, sum(n_tokens) AS tokens
             FROM duplicates JOIN slices USING (shard, position)
             JOIN base_documents USING (shard, position)
             WHERE NOT is_representative GROUP BY ALL)
-        SELECT '{dimension}', whole.value, '{DUPLICATES}', whole.documents, whole.tokens, whole.documents,
-            coalesce(copies.documents, 0), whole.tokens, coalesce(copies.tokens, 0)
+        SELECT '{dimension}', whole.value, '{DUPLICATES}', whole.documents, whole.tokens, whole.evaluated,
+            coalesce(copies.documents, 0), whole.evaluated_tokens, coalesce(copies.tokens, 0)
         FROM whole LEFT JOIN copies USING (value) ORDER BY ALL"""
 
 
@@ -191,10 +262,53 @@ def count_findings(dimension: str) -> str:
 
 
 def largest_clusters(count: int) -> str:
-    """The clusters with most members."""
+    """The clusters with most members, and what was found on looking at the very largest."""
     return f"""INSERT INTO cluster_counts
-        SELECT cluster_id, count(*), count(*) FILTER (exact), min(jaccard) FROM duplicates
-        GROUP BY cluster_id ORDER BY 2 DESC, 1 LIMIT {count}"""
+        WITH largest AS (
+            SELECT cluster_id, count(*) AS documents, count(*) FILTER (exact) AS exact,
+                min(jaccard) AS min_jaccard
+            FROM duplicates GROUP BY cluster_id ORDER BY documents DESC, cluster_id LIMIT {count})
+        SELECT cluster_id, documents, exact, min_jaccard,
+            CASE WHEN exact = documents THEN 'copies' ELSE coalesce(nature, 'unknown') END,
+            CASE WHEN exact = documents THEN 'all members have the same normalised text'
+                ELSE coalesce(nature_reason, 'only the largest clusters are looked at') END
+        FROM largest LEFT JOIN cluster_comparisons USING (cluster_id)
+        ORDER BY documents DESC, cluster_id"""
+
+
+CLUSTER_DIFFS = """INSERT INTO cluster_diffs
+    SELECT cluster_id, head.doc_id, member.doc_id, found.jaccard, reason, to_json(hunks), left_out, complete
+    FROM cluster_comparisons AS found
+    JOIN documents AS head
+        ON head.shard = found.representative_shard AND head.position = found.representative_position
+    JOIN documents AS member ON member.shard = found.member_shard AND member.position = found.member_position
+    ORDER BY cluster_id"""
+
+
+def alarms(dimension: str, most: int) -> str:
+    """Values of a dimension of ``ALARM_DOCUMENTS`` that would go with the copies, the largest first."""
+    value = "slices.source" if dimension == "source" else "base.domain"
+    return f"""INSERT INTO duplicate_alarms
+        WITH copies AS (SELECT shard, position, true AS copy FROM duplicates WHERE NOT is_representative),
+        counted AS (
+            SELECT {value} AS value, count(*) AS documents, count(copy) AS copies,
+                sum(n_tokens) AS tokens, coalesce(sum(n_tokens) FILTER (copy), 0) AS copied_tokens
+            FROM base_documents AS base JOIN slices USING (shard, position)
+            LEFT JOIN copies USING (shard, position)
+            WHERE {value} IS NOT NULL GROUP BY ALL)
+        SELECT '{dimension}', * FROM counted
+        WHERE copies > {ALARM_SHARE} * documents AND documents >= {ALARM_DOCUMENTS[dimension]}
+        ORDER BY copies DESC, value LIMIT {most}"""
+
+
+def count_paragraphs(screen: str, dimension: str) -> str:
+    """Bytes in repeated paragraphs, by one dimension; a document's bytes are at most 4 a character."""
+    return f"""INSERT INTO paragraph_counts
+        SELECT '{dimension}', {_value(dimension, "slices.")}, count(*), count({screen}_text_bytes),
+            sum(coalesce({screen}_text_bytes, 4 * n_chars)), coalesce(sum({screen}_text_bytes), 0),
+            coalesce(sum({screen}_bytes), 0)
+        FROM base_documents JOIN slices USING (shard, position)
+        LEFT JOIN {parts(screen + RESOLVED)} USING (shard, position) GROUP BY ALL ORDER BY ALL"""
 
 
 def _value(dimension: str, table: str = "") -> str:

@@ -10,8 +10,11 @@ import ast
 import dataclasses
 import hashlib
 import importlib.util
+import platform
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 from audit.config import digest_json
@@ -34,9 +37,10 @@ def screen_key(screen: Screen, content: str, reading: str, upstream: Mapping[str
         {
             "family": screen.name,
             "version": screen.version,
-            "parameters": dataclasses.asdict(screen),  # type: ignore[call-overload]
+            "parameters": parameters_without(screen, "resolve_parameters"),
             "resources": dict(screen.resources()),
             "code": code_digest(type(screen).__module__),
+            "runtime": runtime(),
             "content": content,
             "reading": reading,
             "upstream": {name: upstream[name] for name in screen.needs},
@@ -45,20 +49,62 @@ def screen_key(screen: Screen, content: str, reading: str, upstream: Mapping[str
     )
 
 
+def parameters_without(screen: object, attribute: str) -> dict[str, object]:
+    """A screen's parameters, but for those that a class variable of it names.
+
+    A corpus-wide screen may name ``resolve_parameters``, on which no sketch depends, and
+    ``match_parameters``, on which no cluster does: changing one does not compute the others again.
+    """
+    others: tuple[str, ...] = getattr(type(screen), attribute, ())
+    plain = dataclasses.asdict(screen)  # type: ignore[call-overload]
+    return {name: value for name, value in plain.items() if name not in others}
+
+
 def derived_key(family: str, module: str, inputs: Sequence[str], parameters: object) -> str:
     """Work key of a part that is computed from other parts."""
     return digest_json(
-        {"family": family, "code": code_digest(module), "inputs": list(inputs), "parameters": parameters}
+        {
+            "family": family,
+            "code": code_digest(module),
+            "runtime": runtime(),
+            "inputs": list(inputs),
+            "parameters": parameters,
+        }
     )
 
 
 @cache
+def runtime() -> dict[str, str]:
+    """What every kernel and column rests on: interpreter, Unicode tables, array libraries."""
+    libraries = {name: version(name) for name in ("numba", "numpy", "pyarrow", "scipy")}
+    python = ".".join(platform.python_version_tuple()[:2])
+    return {"python": python, "unicode": unicodedata.unidata_version, **libraries}
+
+
+@cache
 def code_digest(module: str) -> str:
-    """SHA-256 over the sources of a module and of every module of this package that it imports."""
+    """SHA-256 over the sources of a module and of every module of this package that it imports.
+
+    A plug-in's module counts by the distributions that hold its top package, with their versions.
+    """
+    top = module.split(".")[0]
+    if top != _PACKAGE:
+        holders = packages_distributions().get(top, [])
+        return digest_json(
+            [module, *sorted(f"{name} {version(name)}" for name in holders), _own_files(module)]
+        )
     sources = {
         name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in _reachable(module).items()
     }
     return digest_json(sources)
+
+
+def _own_files(module: str) -> str | None:
+    """Digest of a plug-in's own source, which may change without a new version while it is developed."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return None
+    return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
 
 
 def _reachable(module: str) -> dict[str, Path]:

@@ -25,6 +25,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 
+from audit.review.texts import text_digests
+
 Row = dict[str, Any]
 
 FIELDS = ("id", "text", "url", "date", "source", "language")
@@ -163,14 +165,22 @@ def write_parquet(rows: Iterable[Row], path: Path) -> None:
     pq.write_table(table, path, compression="zstd", compression_level=19, row_group_size=2000)
 
 
+COLUMNS = ("doc_id", "text_digest", "question", "label", "severity", "reviewer", "seconds", "at")
+
+
 def write_judgements(rows: Iterable[Row], path: Path) -> None:
-    """Write the human labels of the comments as judgements of the toxicity question."""
+    """Write the human labels of the comments as judgements of the toxicity question.
+
+    Each names the digest of the text that was judged, so that it counts for that text alone.
+    """
+    rows = list(rows)
+    digests = text_digests([str(row["text"]) for row in rows])
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["doc_id", "question", "label", "severity", "reviewer", "seconds", "at"])
-        for row in rows:
+        writer.writerow(COLUMNS)
+        for row, digest in zip(rows, digests, strict=True):
             label = "yes" if row["toxic"] else "no"
-            writer.writerow([row["id"], "toxicity", label, "", "civil_comments_raters", "", ""])
+            writer.writerow([row["id"], digest, "toxicity", label, "", "civil_comments_raters", "", ""])
 
 
 def main(data: Path, out: Path) -> None:

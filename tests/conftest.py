@@ -1,6 +1,7 @@
 """Small corpora and whole runs over them."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,10 +43,8 @@ def private_key_file(tmp_path_factory, monkeypatch):
     )
 
 
-@pytest.fixture
-def corpus(tmp_path: Path) -> Path:
+def write_corpus(folder: Path) -> Path:
     """Two files: JSONL pages with a copy and an address, Parquet comments with a date."""
-    folder = tmp_path / "corpus"
     folder.mkdir()
     pages = [
         {"id": f"p{n}", "text": page(n), "url": f"https://www.agency{n % 3}.gov/p/{n}", "source": "pages"}
@@ -62,6 +61,40 @@ def corpus(tmp_path: Path) -> Path:
     ]
     pq.write_table(pa.Table.from_pylist(comments), folder / "comments.parquet")
     return folder
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """See ``write_corpus``."""
+    return write_corpus(tmp_path / "corpus")
+
+
+#: Of ``standing``: a limit that clean labels meet, all harmful ones break, and no label leaves open.
+STANDING = {
+    "corpus": {"name": "test"},
+    "sampling": {"size": 40},
+    "policy": {"gates": [{"name": "toxic", "metric": "toxicity", "limit": 0.5}]},
+}
+
+
+@pytest.fixture(scope="session")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """One finished run over ``write_corpus``, for tests that only read it."""
+    folder = tmp_path_factory.mktemp("standing")
+    inputs = write_corpus(folder / "corpus")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUDIT_HMAC_KEY_FILE", str(folder / "keys" / "hmac.key"))
+        run = Run(folder / "run")
+        request = Request(configuration.parse(STANDING), folder, (str(inputs),))
+        pipeline.audit(request, run, LocalEngine(1), Quiet())
+    return run
+
+
+@pytest.fixture
+def copied(standing: Run, tmp_path: Path) -> Run:
+    """A copy of ``standing``, for tests that change it."""
+    shutil.copytree(standing.folder, tmp_path / "copied")
+    return Run(tmp_path / "copied")
 
 
 @dataclass

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from audit import commands
 from audit.errors import FatalError
 from audit.lineage import verification
 
@@ -72,7 +73,11 @@ def test_an_added_shard_is_all_that_is_new(corpus, run_audit):
         json.dumps({"id": "new", "text": "A new page about the harbour."}) + "\n"
     )
     after = parts(run_audit(corpus).run)
-    kept = {name for name in before if not name.startswith("duplicates/")}
+    kept = {
+        name
+        for name in before
+        if not name.startswith(("duplicates/", "repeated_paragraphs.resolved/", "cluster_diffs/"))
+    }
     assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
     assert run_audit(corpus).run.scorecard()["accounting"]["documents_in"] == 73
@@ -174,3 +179,19 @@ def test_no_file_of_a_run_holds_a_personal_value(corpus, run_audit):
             data = path.read_bytes()
             assert b"jane.sample" not in data, path.name
             assert b"555-0143" not in data, path.name
+
+
+def test_a_judgement_says_nothing_of_another_text_under_the_same_id(tmp_path, run_audit):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    path = folder / "a.jsonl"
+    path.write_text(json.dumps({"id": "a", "text": "The first text under this id."}) + "\n")
+    gates = {"gates": [{"name": "g", "metric": "toxicity", "limit": 0.5, "alpha": 0.2}]}
+    run = run_audit(folder, policy=gates).run
+    answers = tmp_path / "answers.csv"
+    with run.connect() as db:
+        (digest,) = db.execute("SELECT text_digest FROM documents").fetchone()
+    answers.write_text(f"doc_id,text_digest,question,label\na,{digest},toxicity,no\n")
+    assert commands.judge(run.folder, [answers], quiet=True)["verdict"] == "GO"
+    path.write_text(json.dumps({"id": "a", "text": "Another text, which nobody has judged."}) + "\n")
+    assert run_audit(folder, policy=gates).verdict.verdict == "INSUFFICIENT EVIDENCE"

@@ -53,8 +53,9 @@ def test_a_retired_part_leaves_the_folder_and_comes_back_unchanged(tmp_path):
     store = Store(tmp_path)
     store.write(PART, table(3), {})
     before = store.path(PART).read_bytes()
-    assert store.retire([]) == 1
+    digest = store.retire([], {})
     assert list(store.current()) == []
+    assert store.drop_untrusted(digest) == 0
     assert store.has(PART)
     assert store.path(PART).read_bytes() == before
 
@@ -64,8 +65,27 @@ def test_retiring_keeps_what_is_current(tmp_path):
     other = Part("facts", "1" * 16, "cd" * 32)
     store.write(PART, table(3), {})
     store.write(other, table(3), {})
-    assert store.retire([PART]) == 1
+    assert store.retire([PART], {}) is not None
+    assert store.retire([PART], {}) is None
     assert list(store.current()) == [PART.relative]
+
+
+def test_a_retired_part_that_was_changed_does_not_come_back(tmp_path):
+    store = Store(tmp_path)
+    store.write(PART, table(3), {})
+    digest = store.retire([], {})
+    path = tmp_path / ".retired" / PART.relative
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    assert store.drop_untrusted(digest) == 1
+    assert not store.has(PART)
+
+
+def test_retired_parts_without_a_journaled_index_do_not_come_back(tmp_path):
+    store = Store(tmp_path)
+    store.write(PART, table(3), {})
+    store.retire([], {})
+    assert store.drop_untrusted(None) == 1
+    assert not store.has(PART)
 
 
 def test_a_full_disk_says_what_to_do():

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.sharedctypes import SynchronizedArray
 
@@ -63,9 +64,6 @@ class LocalEngine:
                         yield Outcome(flying.pop(future), result)
             except BrokenProcessPool:
                 return list(flying.values())
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
         return []
 
     def _alone(
@@ -97,15 +95,25 @@ class _Counters:
             self._seen = (documents, size)
 
 
-def _pool(workers: int, counters: _Counters) -> ProcessPoolExecutor:
+@contextmanager
+def _pool(workers: int, counters: _Counters) -> Iterator[ProcessPoolExecutor]:
+    """A pool whose workers are stopped at once when the driver is: what they do is safe to lose."""
     for name in _THREAD_LIMITS:
         os.environ.setdefault(name, "1")
-    return ProcessPoolExecutor(
+    pool = ProcessPoolExecutor(
         workers,
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_start_worker,
         initargs=(counters.shared,),
     )
+    try:
+        yield pool
+    except BaseException:
+        for worker in list(pool._processes.values()):
+            worker.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _start_worker(counters: SynchronizedArray[int]) -> None:

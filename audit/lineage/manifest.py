@@ -20,6 +20,7 @@ from urllib.parse import unquote
 import audit
 from audit.config import digest_json
 from audit.errors import ConfigurationError
+from audit.identifiers import mask_identifier
 from audit.store import write_atomically
 
 SCHEMA_VERSION = 1
@@ -84,6 +85,7 @@ def build(
     seed: int | str,
     hmac_key_id: str | None,
     parts_index: str | None,
+    left_out: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Describe a run.
 
@@ -96,6 +98,7 @@ def build(
         models: Name -> SHA-256 of each model and list that was used.
         seed: Of the draws.
         hmac_key_id: Names the key of the hashed personal values; never the key.
+        left_out: Files of the inputs that no source reads: ``files``, ``bytes``, ``suffixes``.
         parts_index: SHA-256 of ``parts/index.jsonl``.
 
     Returns:
@@ -110,7 +113,7 @@ def build(
         "configuration": _redact(dict(configuration)),
         "configuration_digest": configuration_digest,
         "inputs": [
-            {**asdict(record), "uri": redact_uri(record.uri), "name": redact_uri(record.name)}
+            {**asdict(record), "uri": present(record.uri), "name": present(record.name)}
             for record in sorted(inputs, key=lambda record: (record.name, record.shard))
         ],
         "code": {"version": audit.__version__, "digest": code},
@@ -121,6 +124,7 @@ def build(
         "seed": seed,
         "hmac_key_id": hmac_key_id,
         "parts_index": parts_index,
+        "left_out": dict(left_out),
     }
 
 
@@ -208,6 +212,11 @@ def _requirements(lines: Sequence[str], extras: frozenset[str]) -> list[_Require
 
 def _normalise(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def present(name: str) -> str:
+    """An address or a name of a file as it may be shown: without access and without personal values."""
+    return mask_identifier(redact_uri(name))
 
 
 def redact_uri(uri: str) -> str:

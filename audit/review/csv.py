@@ -12,7 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -106,7 +106,7 @@ def parse(
     sheet = _Sheet.read(path)
     expected = Expectation(run_id, questions, drawn, known, synonyms)
     layout = _long if {"question", "label"} <= set(sheet.header) else _wide
-    answers = list(layout(sheet, questions))
+    answers = [_with_digest(answer, sheet, drawn) for answer in layout(sheet, questions)]
     imported = collect(path, answers, expected, sum(bool(row.cells.get("comment")) for row in sheet.rows))
     if "text" in sheet.header:
         check_texts(path, _texts(sheet, drawn))
@@ -198,6 +198,13 @@ def _answer(path: Path, row: _Row, question: str, label: str, severity: str, ans
         shard=cells.get("shard", "").strip(),
         position=_position(path, row),
     )
+
+
+def _with_digest(answer: Answer, sheet: _Sheet, drawn: Mapping[str, str]) -> Answer:
+    """An answer beside its text needs no digest: the text is checked against the one that was drawn."""
+    if answer.text_digest or "text" not in sheet.header:
+        return answer
+    return replace(answer, text_digest=drawn.get(answer.doc_id, ""))
 
 
 def _position(path: Path, row: _Row) -> int | None:

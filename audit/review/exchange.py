@@ -104,7 +104,7 @@ def collect(path: Path, answers: Iterable[Answer], expected: Expectation, commen
             unknown label or severity, or a second answer of one reviewer to one question.
     """
     judgements: list[Judgement] = []
-    seen: dict[tuple[str, str, str], int] = {}
+    seen: dict[tuple[str, str, str, str], int] = {}
     left_out = unanswered = 0
     for answer in answers:
         judgement = _check(path, answer, expected)
@@ -132,7 +132,7 @@ def _check(path: Path, answer: Answer, expected: Expectation) -> Judgement | Non
         if answer.severity:
             raise refusal(path, answer.row, "a severity without a label", "Give the label too")
         return None
-    return Judgement(
+    judgement = Judgement(
         doc_id=answer.doc_id,
         question=answer.question,
         label=_label(path, answer, expected.synonyms),
@@ -142,7 +142,12 @@ def _check(path: Path, answer: Answer, expected: Expectation) -> Judgement | Non
         at=_moment(path, answer),
         shard=answer.shard or None,
         position=answer.position,
+        text_digest=answer.text_digest,
     )
+    if answer.doc_id in expected.drawn and not answer.text_digest:
+        remedy = "Keep the column text_digest (or text) of the exported sample: it says which text was judged"
+        raise refusal(path, answer.row, "the answer does not say which text it judges", remedy)
+    return judgement
 
 
 def _check_document(path: Path, answer: Answer, expected: Expectation) -> None:

@@ -39,6 +39,7 @@ JUDGEMENT_SCHEMA = pa.schema(
         pa.field("at", pa.string()),  # ISO 8601, as given
         pa.field("shard", pa.string()),
         pa.field("position", pa.int64()),
+        pa.field("text_digest", pa.string(), nullable=False),
         pa.field("imported", pa.int32(), nullable=False),  # number of the import, from 1
         pa.field("superseded", pa.bool_(), nullable=False),
     ]
@@ -59,6 +60,7 @@ class Judgement:
         seconds: How long it took.
         at: When, ISO 8601.
         shard, position: Where the document lies, when the file says so.
+        text_digest: Of the text that was judged: an answer says nothing of another text under that id.
     """
 
     doc_id: str
@@ -70,11 +72,12 @@ class Judgement:
     at: str | None = None
     shard: str | None = None
     position: int | None = None
+    text_digest: str = ""
 
     @property
-    def asked(self) -> tuple[str, str, str]:
+    def asked(self) -> tuple[str, str, str, str]:
         """Who was asked what: a second answer with the same value supersedes the first."""
-        return (self.doc_id, self.question, self.reviewer)
+        return (self.doc_id, self.text_digest, self.question, self.reviewer)
 
 
 @dataclass(frozen=True)
@@ -171,7 +174,7 @@ def _line(answer: Judgement) -> bytes:
 
 
 def _refuse_duplicates(judgements: Sequence[Judgement]) -> None:
-    seen: dict[tuple[str, str, str], int] = {}
+    seen: dict[tuple[str, str, str, str], int] = {}
     for number, answer in enumerate(judgements, 1):
         if seen.setdefault(answer.asked, number) != number:
             raise ConfigurationError(

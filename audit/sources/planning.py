@@ -247,13 +247,13 @@ def _unique_streams(streamed: Iterable[Shard], taken: set[str]) -> Iterator[Shar
 def _shards(path: Path, name: str, source: FileSource, shard_bytes: int) -> Iterator[Shard]:
     try:
         status = path.stat()
-        size, mtime = status.st_size, status.st_mtime_ns
+        size, mtime, ctime = status.st_size, status.st_mtime_ns, status.st_ctime_ns
     except OSError:
-        size, mtime = 0, 0  # a broken link: reading it reports why
+        size, mtime, ctime = 0, 0, 0  # a broken link: reading it reports why
     cuts = source.cut(path, size, shard_bytes) if size else [Cut(None, None, 0)]
     for start, stop, part_size in cuts:
         part = name if start is None else f"{name}:{start}-{stop}"
-        yield Shard(shard_id(part), str(path), part, source.name, part_size, start, stop, size, mtime)
+        yield Shard(shard_id(part), str(path), part, source.name, part_size, start, stop, size, mtime, ctime)
 
 
 def shard_id(name: str) -> str:

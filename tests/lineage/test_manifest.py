@@ -35,6 +35,7 @@ def build(inputs=SHARDS, **changes):
         "seed": 7,
         "hmac_key_id": "k1",
         "parts_index": "p1",
+        "left_out": {"files": 0, "bytes": 0, "suffixes": {}},
     }
     return manifest.build(**{**arguments, **changes})
 

@@ -238,6 +238,7 @@ def test_refuses_a_column_that_nobody_would_read(path):
         (b"doc_id,question,label,label\n", "row 1: two columns have one name"),
         (b"doc_id,question,label\nd1,other,no\n", "row 2: this question was not asked"),
         (b"doc_id,question,label,at\nd1,toxicity,no,soon\n", "row 2: at is not a time"),
+        (b"doc_id,question,label\nd1,toxicity,no\n", "row 2: the answer does not say which text"),
         (b"doc_id,question,label,position\nd1,toxicity,no,1.5\n", "row 2: position is not a whole number"),
         (b"doc_id,question,label,text\nd1,toxicity,no,else\n", "row 2: the text is not the one"),
     ],
@@ -267,12 +268,12 @@ def test_refuses_any_file_cut_short_in_its_middle(path):
         assert set(part.judgements) <= set(whole.judgements)  # cut between two rows
 
 
-LONG = """doc_id,question,label,severity,reviewer,seconds,at
-d1,toxicity,YES,high,ann,3.5,2026-01-31T12:00:00Z
-d1,toxicity,no,,bob,,
-undrawn,toxicity,yes,,ann,,
+LONG = f"""doc_id,text_digest,question,label,severity,reviewer,seconds,at
+d1,{DRAWN["d1"]},toxicity,YES,high,ann,3.5,2026-01-31T12:00:00Z
+d1,{DRAWN["d1"]},toxicity,no,,bob,,
+undrawn,,toxicity,yes,,ann,,
 
-d2,personal_data,,,ann,,
+d2,{DRAWN["d2"]},personal_data,,,ann,,
 """
 
 
@@ -296,7 +297,7 @@ def test_reads_the_long_layout_and_leaves_out_what_was_not_drawn(tmp_path):
 
 def test_other_spellings_count_only_when_configured(tmp_path):
     path = tmp_path / "answers.csv"
-    path.write_text("doc_id,question,label\nd1,toxicity,Toxic\n")
+    path.write_text(f"doc_id,text_digest,question,label\nd1,{DRAWN['d1']},toxicity,Toxic\n")
     with pytest.raises(ConfigurationError, match="unknown label"):
         read(path)
     assert read(path, synonyms={"toxic": "yes"}).judgements[0].label == "yes"

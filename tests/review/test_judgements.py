@@ -31,6 +31,7 @@ def test_keeps_every_answer_with_the_contract_columns(tmp_path):
         "at": "2026-01-31T12:00:00Z",
         "shard": "s1",
         "position": 3,
+        "text_digest": "",
         "imported": 1,
         "superseded": False,
     }
