@@ -24,11 +24,11 @@ from scipy.special import expit
 
 from audit.errors import FatalError
 from audit.kernels.buffers import Offsets, string_buffers
-from audit.kernels.ngrams import score_segments
+from audit.kernels.segment_scores import Tables, score_segments
 
 MODEL_FILE = "toxicity.safetensors"
 CARD_FILE = "toxicity.json"
-FORMAT = "corpus-audit linear n-grams 1"
+FORMAT = "corpus-audit linear n-grams 2"
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,15 @@ class SegmentScores:
         offsets: Borders of each document's segments, shape (n + 1,).
         starts, ends: Half-open code points of each segment.
         logits: Log odds that a segment is toxic (float32), calibrated.
+        label_logits: The same for each of the model's labels, shape (segments, labels); NaN where the
+            document's language has no evidence for the label.
     """
 
     offsets: Offsets
     starts: npt.NDArray[np.int32]
     ends: npt.NDArray[np.int32]
     logits: npt.NDArray[np.float32]
+    label_logits: npt.NDArray[np.float32]
 
     def counts(self) -> npt.NDArray[np.int64]:
         """Segments of each document."""
@@ -53,6 +56,35 @@ class SegmentScores:
     def probabilities(self) -> npt.NDArray[np.float32]:
         """Calibrated probability that a segment is toxic."""
         return expit(self.logits)
+
+    def label_probabilities(self) -> npt.NDArray[np.float32]:
+        """Calibrated probability of each label, shape (segments, labels); NaN where not evaluated."""
+        return expit(self.label_logits)
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Further labels over the same n-grams.
+
+    Attributes:
+        labels: Their names.
+        weights: int8, shape (tables, 2 ** bits, labels).
+        tables: int8 (languages,): each language's table in ``weights``; -1 for none.
+        slope, intercept: Shape (languages, labels): log odds = slope * sum + intercept; NaN where a language
+            has no evidence for a label.
+    """
+
+    labels: tuple[str, ...]
+    weights: npt.NDArray[np.int8]
+    tables: npt.NDArray[np.int8]
+    slope: npt.NDArray[np.float32]
+    intercept: npt.NDArray[np.float32]
+
+
+def no_heads(languages: int) -> Heads:
+    """Heads of a model that knows toxicity only."""
+    nothing = np.empty((languages, 0), np.float32)
+    return Heads((), np.empty((0, 1, 0), np.int8), np.full(languages, -1, np.int8), nothing, nothing)
 
 
 @dataclass(frozen=True)
@@ -65,6 +97,7 @@ class ToxicityModel:
         scale: Value of one step of a weight, per language.
         slope, intercept: Probability of a segment = expit(slope * scale * sum + intercept), per language.
         window: Shortest and longest segment, in code points.
+        heads: Further labels.
         sha256: Digest of the file that it came from; empty for a model not yet saved.
     """
 
@@ -74,6 +107,7 @@ class ToxicityModel:
     slope: npt.NDArray[np.float32]
     intercept: npt.NDArray[np.float32]
     window: tuple[int, int]
+    heads: Heads
     sha256: str = ""
 
     def groups(self, labels: pa.Array) -> npt.NDArray[np.int8]:
@@ -90,10 +124,12 @@ class ToxicityModel:
             groups: Row of ``weights`` for each document, shape (n,), as ``groups`` gives it.
         """
         data, offsets = string_buffers(texts)
-        borders, starts, ends, sums = score_segments(data, offsets, groups, self.weights, window=self.window)
-        rows = np.repeat(groups, np.diff(borders))
-        logits = self.slope[rows] * self.scale[rows] * sums + self.intercept[rows]
-        return SegmentScores(borders, starts, ends, logits)
+        tables = Tables(self.weights, self.heads.weights, self.heads.tables)
+        found = score_segments(data, offsets, groups, tables, window=self.window)
+        rows = np.repeat(groups, np.diff(found.offsets))
+        logits = self.slope[rows] * self.scale[rows] * found.sums + self.intercept[rows]
+        labels = self.heads.slope[rows] * found.head_sums + self.heads.intercept[rows]
+        return SegmentScores(found.offsets, found.starts, found.ends, logits, labels)
 
     def to_bytes(self) -> bytes:
         """The file's content; the same model gives the same bytes."""
@@ -103,9 +139,14 @@ class ToxicityModel:
             "slope": self.slope,
             "intercept": self.intercept,
             "window": np.array(self.window, np.int32),
+            "heads": self.heads.weights,
+            "head_tables": self.heads.tables,
+            "head_slope": self.heads.slope,
+            "head_intercept": self.heads.intercept,
         }
         # a single metadata entry: the library writes several in no fixed order
-        metadata = {"model": json.dumps({"format": FORMAT, "languages": self.languages})}
+        about = {"format": FORMAT, "languages": self.languages, "labels": self.heads.labels}
+        metadata = {"model": json.dumps(about)}
         return safetensors.numpy.save(tensors, metadata)
 
 
@@ -134,6 +175,13 @@ def read_model(model_file: Path, sha256: str) -> ToxicityModel:
         slope=tensors["slope"],
         intercept=tensors["intercept"],
         window=(shortest, longest),
+        heads=Heads(
+            labels=tuple(metadata["labels"]),
+            weights=tensors["heads"],
+            tables=tensors["head_tables"],
+            slope=tensors["head_slope"],
+            intercept=tensors["head_intercept"],
+        ),
         sha256=digest,
     )
 

@@ -1,8 +1,9 @@
-"""Hashed word and character n-grams of UTF-8 text, segment by segment, and linear scores over them.
+"""Hashed word and character n-grams of UTF-8 text, segment by segment.
 
-One routine, ``_emit_segment``, turns a window of text into bucket numbers; training and scoring both call
-it, so what a model was taught is what it is asked. Text is folded on the way: Unicode simple lower case,
-digits to ``0``, white space and control characters to one space, runs of one character cut to two.
+One routine, ``emit_segment``, turns a window of text into bucket numbers; training and scoring
+(``segment_scores``) both call it, so what a model was taught is what it is asked. Text is folded on the
+way: Unicode simple lower case, digits to ``0``, white space and control characters to one space, runs of
+one character cut to two.
 
 Feature hashing after Weinberger et al., "Feature Hashing for Large Scale Multitask Learning" (ICML 2009),
 unsigned. Character n-grams are taken over folded code points and cross word borders.
@@ -115,7 +116,7 @@ def _emit_characters(
 
 
 @njit(nogil=True, cache=True)
-def _emit_segment(
+def emit_segment(
     data: Bytes,
     at: int,
     stop: int,
@@ -198,7 +199,7 @@ def _count(
     for row in range(len(offsets) - 1):
         at, stop = offsets[row], offsets[row + 1]
         while at < stop:
-            at, _, c, w = _emit_segment(data, at, stop, window, fold, kind, shift, characters, words)
+            at, _, c, w = emit_segment(data, at, stop, window, fold, kind, shift, characters, words)
             n_segments += 1
             n_characters += c
             n_words += w
@@ -226,7 +227,7 @@ def _fill(
     for row in range(len(offsets) - 1):
         at, stop = offsets[row], offsets[row + 1]
         while at < stop:
-            at, _, c, w = _emit_segment(data, at, stop, window, fold, kind, shift, characters, words)
+            at, _, c, w = emit_segment(data, at, stop, window, fold, kind, shift, characters, words)
             rows[segment] = row
             c0, w0 = character_offsets[segment], word_offsets[segment]
             all_characters[c0 : c0 + c] = characters[:c]
@@ -255,85 +256,3 @@ def ngram_buckets(
     shift = np.uint64(64 - bits)
     sizes = _count(data, offsets, window, fold, kind, shift)
     return _fill(data, offsets, window, fold, kind, shift, sizes)
-
-
-@njit(nogil=True, cache=True)
-def _score(
-    data: Bytes,
-    offsets: Offsets,
-    groups: npt.NDArray[np.int8],
-    window: tuple[int, int],
-    fold: npt.NDArray[np.uint16],
-    kind: npt.NDArray[np.uint8],
-    shift: np.uint64,
-    weights: npt.NDArray[np.int8],
-    segment_offsets: Offsets,
-    starts: npt.NDArray[np.int32],
-    ends: npt.NDArray[np.int32],
-    sums: npt.NDArray[np.float32],
-) -> int:  # pragma: no cover - compiled
-    characters = np.empty(4 * (window[1] + 1), np.uint32)
-    words = np.empty(2 * (window[1] + 1), np.uint32)
-    segment = 0
-    for row in range(len(offsets) - 1):
-        at, stop = offsets[row], offsets[row + 1]
-        group = groups[row]
-        start = 0
-        while group >= 0 and at < stop:
-            at, n, c, w = _emit_segment(data, at, stop, window, fold, kind, shift, characters, words)
-            character_sum = word_sum = np.int64(0)
-            for i in range(c):
-                character_sum += weights[group, characters[i]]
-            for i in range(w):
-                word_sum += weights[group, words[i]]
-            total = character_sum / np.sqrt(max(c, 1)) + word_sum / np.sqrt(max(w, 1))
-            starts[segment], ends[segment], sums[segment] = start, start + n, total
-            start += n
-            segment += 1
-        segment_offsets[row + 1] = segment
-    return segment
-
-
-def score_segments(
-    data: Bytes,
-    offsets: Offsets,
-    groups: npt.NDArray[np.int8],
-    weights: npt.NDArray[np.int8],
-    *,
-    window: tuple[int, int],
-) -> tuple[Offsets, npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-    """Linear scores of every segment of every document.
-
-    A segment's score is the sum of the weights of its character n-grams over the root of their number,
-    plus the same of its words.
-
-    Args:
-        data: UTF-8 bytes of all documents.
-        offsets: Document borders in ``data``, shape (documents + 1,).
-        groups: Row of ``weights`` for each document; negative for documents to pass over.
-        weights: Shape (groups, 2 ** bits).
-        window: As in ``ngram_buckets``.
-
-    Returns:
-        ``(segment_offsets, starts, ends, sums)``: borders of each document's segments, shape
-        (documents + 1,); half-open code point ranges and scores, one a segment.
-    """
-    fold, kind = folding_table()
-    bits = int(weights.shape[1]).bit_length() - 1
-    if weights.shape[1] != 1 << bits:
-        raise ValueError("weights must have a power of two of buckets")
-    most = _most_segments(offsets, window)
-    starts, ends = np.empty(most, np.int32), np.empty(most, np.int32)
-    sums = np.empty(most, np.float32)
-    segment_offsets = np.zeros(len(offsets), np.int64)
-    n = _score(
-        data, offsets, groups, window, fold, kind, np.uint64(64 - bits), weights,
-        segment_offsets, starts, ends, sums,
-    )  # fmt: skip
-    return segment_offsets, starts[:n], ends[:n], sums[:n]
-
-
-def _most_segments(offsets: Offsets, window: tuple[int, int]) -> int:
-    """All segments of a document but its last hold ``least`` code points or more, so as many bytes."""
-    least = max(1, min(window[0], window[1] // 2))
-    return int((np.diff(offsets) // least + 1).sum())

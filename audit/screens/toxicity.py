@@ -18,16 +18,21 @@ from audit.toxicity_model import SegmentScores, packaged_card, packaged_model
 #: Severity of a segment: the last whose lower bound its score reaches.
 _SEVERITY_FROM = ((0.0, "low"), (0.5, "medium"), (0.9, "high"))
 
+#: Further labels that a model may know, as measures and kinds of findings.
+LABELS = ("insult", "obscene", "identity_attack")
+
 
 @dataclass(frozen=True)
 class Toxicity:
-    """How probably a document holds toxic text: abuse, insults, threats, hate.
+    """How probably a document holds toxic text: abuse, insults, hate.
 
     Long texts are cut at sentence ends into segments of some hundred code points. Measures ``score``, the
     largest probability of a segment; ``mean``, their mean; ``toxic_segments``, the share of segments at or
-    over the threshold; ``flagged``, whether ``score`` is at or over it. Each such segment is a finding,
-    without a preview: severity low, from 0.5 medium, from 0.9 high; never critical on a linear model's
-    word alone.
+    over the threshold; ``flagged``, whether ``score`` is at or over it; ``insult``, ``obscene`` and
+    ``identity_attack``, the largest probability of a segment for these, null in languages without evidence
+    for them. Each segment at or over the threshold is a finding of the kind ``toxicity`` or of the label's
+    kind, without a preview: severity low, from 0.5 medium, from 0.9 high; never critical on a linear
+    model's word alone.
 
     The model is linear over hashed words, word pairs and character 2- to 5-grams, one set of weights a
     language, calibrated to text of which one segment in a hundred is toxic. What it was trained on, its
@@ -39,15 +44,18 @@ class Toxicity:
         threshold: Probability from which a segment counts as toxic.
     """
 
-    threshold: float = 0.2
+    threshold: float = 0.12
 
     name: ClassVar[str] = "toxicity"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     measures: ClassVar[Mapping[str, pa.DataType]] = {
         "score": pa.float32(),
         "mean": pa.float32(),
         "toxic_segments": pa.float32(),
         "flagged": pa.bool_(),
+        "insult": pa.float32(),
+        "obscene": pa.float32(),
+        "identity_attack": pa.float32(),
     }
     needs: ClassVar[tuple[str, ...]] = ("language",)
     uses_key: ClassVar[bool] = False
@@ -83,9 +91,13 @@ class Toxicity:
             "toxic_segments": pa.array(share.astype(np.float32), pa.float32(), mask=absent),
             "flagged": pa.array(best >= np.float32(self.threshold), pa.bool_(), mask=absent),
         }
-        return ScreenResult(
-            columns, _findings(scores, probabilities, toxic), _reasons(labels, np.flatnonzero(absent))
-        )
+        of_labels = dict(zip(model.heads.labels, scores.label_probabilities().T, strict=True))
+        columns |= {name: _label_column(of_labels.get(name), scores, evaluated) for name in LABELS}
+        found = [_findings(scores, "toxicity", probabilities, toxic)]
+        for name, values in of_labels.items():
+            # a comparison with NaN, where there is no evidence for the label, is false
+            found.append(_findings(scores, name, values, values >= np.float32(self.threshold)))
+        return ScreenResult(columns, pa.concat_tables(found), _reasons(labels, np.flatnonzero(absent)))
 
 
 def _per_document(
@@ -101,8 +113,18 @@ def _per_document(
     return reduced
 
 
+def _label_column(
+    values: npt.NDArray[np.float32] | None, scores: SegmentScores, evaluated: npt.NDArray[np.bool_]
+) -> pa.Array:
+    """Largest probability of each document; null where the label was not evaluated."""
+    if values is None:
+        return pa.nulls(len(evaluated), pa.float32())
+    best = _per_document(np.maximum, values, scores, evaluated)
+    return pa.array(best, pa.float32(), mask=~evaluated | np.isnan(best))
+
+
 def _findings(
-    scores: SegmentScores, probabilities: npt.NDArray[np.float32], toxic: npt.NDArray[np.bool_]
+    scores: SegmentScores, kind: str, probabilities: npt.NDArray[np.float32], toxic: npt.NDArray[np.bool_]
 ) -> pa.Table:
     rows = np.repeat(np.arange(len(scores.offsets) - 1, dtype=np.int32), scores.counts())
     hits = probabilities[toxic]
@@ -113,7 +135,7 @@ def _findings(
     return pa.table(
         {
             "row": rows[toxic],
-            "kind": pa.array(["toxicity"] * n, pa.string()),
+            "kind": pa.array([kind] * n, pa.string()),
             "start": scores.starts[toxic],
             "end": scores.ends[toxic],
             "score": hits,

@@ -1,4 +1,4 @@
-"""Logistic regression over hashed n-grams, by AdaGrad, one row of weights a language.
+"""Logistic regression over hashed n-grams, by AdaGrad, on n-grams scaled by their log-count ratio.
 
 Duchi, Hazan and Singer, "Adaptive Subgradient Methods" (JMLR 2011), diagonal form, a single thread in a
 fixed order: the same data give the same weights, bit by bit, on one machine.
@@ -28,11 +28,12 @@ class Settings:
     """What the training is given besides data.
 
     Attributes:
-        bits: Buckets per language, as a power of two.
+        bits: Buckets, as a power of two.
         rate: AdaGrad's learning rate.
         damping: First value of AdaGrad's squared gradient sums.
         epochs: Passes over the data, each in another order.
         seed: Of the orders.
+        count_ratios: Whether n-grams weigh as their log-count ratio is large.
     """
 
     bits: int = 19
@@ -40,12 +41,14 @@ class Settings:
     damping: float = 0.01
     epochs: int = 3
     seed: int = 20261122
+    count_ratios: bool = True
 
 
 @dataclass(frozen=True)
 class Features:
     """Buckets of n texts: of text i, ``characters[character_offsets[i]:character_offsets[i + 1]]``."""
 
+    bits: int
     character_offsets: Offsets
     characters: Buckets
     word_offsets: Offsets
@@ -64,7 +67,60 @@ def extract_features(texts: pa.Array, bits: int) -> Features:
     )
     if not np.array_equal(rows, np.arange(len(texts))):
         raise ValueError("training texts must hold 1 to 100,000 code points")
-    return Features(character_offsets, characters, word_offsets, words)
+    return Features(bits, character_offsets, characters, word_offsets, words)
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What to learn, a value for each of n texts.
+
+    Attributes:
+        targets: Toxic share between 0 and 1 (soft labels are welcome).
+        importance: Weight in the loss; 0 leaves a text out.
+        intercepts: Number of the intercept that the text gets at training and that no score has.
+    """
+
+    targets: Floats
+    importance: Floats
+    intercepts: Indices
+
+
+@njit(nogil=True, cache=True)
+def _count_documents(
+    rows: Indices,
+    offsets: Offsets,
+    buckets: Buckets,
+    shift: np.uint32,
+    targets: Floats,
+    importance: Floats,
+    counts: Floats,
+) -> None:  # pragma: no cover - compiled
+    """Add to ``counts`` (2, buckets) the importance of the toxic and other texts that hold each bucket."""
+    seen = np.full(counts.shape[1], -1, np.int64)
+    for row in rows:
+        for bucket in buckets[offsets[row] : offsets[row + 1]] >> shift:
+            if seen[bucket] != row:
+                seen[bucket] = row
+                counts[0, bucket] += importance[row] * targets[row]
+                counts[1, bucket] += importance[row] * (1 - targets[row])
+
+
+def log_count_ratios(features: Features, examples: Examples, rows: Indices, bits: int) -> Floats:
+    """Size of each bucket's log-count ratio, shape (2 ** bits,): how one-sidedly its n-grams are toxic.
+
+    Wang and Manning, "Baselines and Bigrams" (ACL 2012), with soft counts; a bucket of characters and one
+    of words with the same number share theirs.
+    """
+    shift = np.uint32(features.bits - bits)
+    counts = np.ones((2, 1 << bits), np.float32)
+    for offsets, buckets in (
+        (features.character_offsets, features.characters),
+        (features.word_offsets, features.words),
+    ):
+        _count_documents(rows, offsets, buckets, shift, examples.targets, examples.importance, counts)
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    sizes: Floats = np.abs(np.log(shares[0] / shares[1])).astype(np.float32)
+    return sizes
 
 
 @njit(nogil=True, cache=True)
@@ -74,75 +130,71 @@ def _fit_epoch(
     characters: Buckets,
     word_offsets: Offsets,
     words: Buckets,
-    groups: npt.NDArray[np.int8],
+    shift: np.uint32,
     targets: Floats,
     importance: Floats,
+    intercepts: Indices,
     rate: np.float32,
+    sizes: Floats,
     weights: Floats,
     squares: Floats,
     biases: Floats,
     bias_squares: Floats,
 ) -> None:  # pragma: no cover - compiled
     for row in order:
-        group = groups[row]
-        of_characters = characters[character_offsets[row] : character_offsets[row + 1]]
-        of_words = words[word_offsets[row] : word_offsets[row + 1]]
+        of_characters = characters[character_offsets[row] : character_offsets[row + 1]] >> shift
+        of_words = words[word_offsets[row] : word_offsets[row + 1]] >> shift
         character_norm = np.float32(1 / np.sqrt(max(len(of_characters), 1)))
         word_norm = np.float32(1 / np.sqrt(max(len(of_words), 1)))
         character_sum = word_sum = np.float32(0)
         for bucket in of_characters:
-            character_sum += weights[group, bucket]
+            character_sum += weights[bucket] * sizes[bucket]
         for bucket in of_words:
-            word_sum += weights[group, bucket]
-        margin = character_sum * character_norm + word_sum * word_norm + biases[group]
+            word_sum += weights[bucket] * sizes[bucket]
+        own = intercepts[row]
+        margin = character_sum * character_norm + word_sum * word_norm + biases[own]
         error = np.float32((1 / (1 + np.exp(-margin)) - targets[row]) * importance[row])
-        bias_squares[group] += error * error
-        biases[group] -= rate * error / np.sqrt(bias_squares[group])
+        bias_squares[own] += error * error
+        biases[own] -= rate * error / np.sqrt(bias_squares[own])
         for bucket in of_characters:
-            gradient = error * character_norm
-            squares[group, bucket] += gradient * gradient
-            weights[group, bucket] -= rate * gradient / np.sqrt(squares[group, bucket])
+            gradient = error * character_norm * sizes[bucket]
+            squares[bucket] += gradient * gradient
+            weights[bucket] -= rate * gradient / np.sqrt(squares[bucket])
         for bucket in of_words:
-            gradient = error * word_norm
-            squares[group, bucket] += gradient * gradient
-            weights[group, bucket] -= rate * gradient / np.sqrt(squares[group, bucket])
+            gradient = error * word_norm * sizes[bucket]
+            squares[bucket] += gradient * gradient
+            weights[bucket] -= rate * gradient / np.sqrt(squares[bucket])
 
 
-def fit(
-    features: Features,
-    groups: npt.NDArray[np.int8],
-    targets: Floats,
-    importance: Floats,
-    rows: Indices,
-    settings: Settings,
-) -> Floats:
-    """Weights fitted on ``rows``, shape (groups, 2 ** bits).
+def fit(features: Features, examples: Examples, rows: Indices, settings: Settings) -> Floats:
+    """Weights fitted on ``rows``, shape (2 ** settings.bits,), the log-count ratios folded in.
 
     Args:
-        features: Of all n texts.
-        groups: Row of weights for each text, shape (n,).
-        targets: Toxic share between 0 and 1 (soft labels are welcome), shape (n,).
-        importance: Weight of each text in the loss, shape (n,).
+        features: Of all n texts, of as many bits or more.
+        examples: What each text teaches.
         rows: Texts to learn from.
         settings: Hyper-parameters.
     """
-    n_groups = int(groups.max()) + 1
-    shape = (n_groups, 1 << settings.bits)
-    weights, squares = np.zeros(shape, np.float32), np.full(shape, settings.damping, np.float32)
-    biases, bias_squares = np.zeros(n_groups, np.float32), np.full(n_groups, settings.damping, np.float32)
+    rows = rows[examples.importance[rows] > 0]
+    size = 1 << settings.bits
+    sizes = np.ones(size, np.float32)
+    if settings.count_ratios:
+        sizes = log_count_ratios(features, examples, rows, settings.bits)
+    weights, squares = np.zeros(size, np.float32), np.full(size, settings.damping, np.float32)
+    n_biases = int(examples.intercepts.max(initial=0)) + 1
+    biases, bias_squares = np.zeros(n_biases, np.float32), np.full(n_biases, settings.damping, np.float32)
     random = np.random.default_rng(settings.seed)
     for _ in range(settings.epochs):
         _fit_epoch(
             random.permutation(rows), features.character_offsets, features.characters, features.word_offsets,
-            features.words, groups, targets, importance, np.float32(settings.rate),
-            weights, squares, biases, bias_squares,
+            features.words, np.uint32(features.bits - settings.bits), examples.targets, examples.importance,
+            examples.intercepts, np.float32(settings.rate), sizes, weights, squares, biases, bias_squares,
         )  # fmt: skip
-    return weights
+    return weights * sizes
 
 
-def quantise(weights: Floats) -> tuple[npt.NDArray[np.int8], Floats]:
-    """Weights as int8 and the value of one step, per row; the 1 in 10,000 largest are clipped."""
-    largest = np.array([np.quantile(np.abs(row[row != 0]), 0.9999) if row.any() else 1.0 for row in weights])
-    scale = (largest / 127).astype(np.float32)
-    steps = np.clip(np.rint(weights / scale[:, None]), -127, 127)
-    return steps.astype(np.int8), scale
+def quantise(weights: Floats) -> tuple[npt.NDArray[np.int8], np.float32]:
+    """Weights as int8 and the value of one step; the 1 in 10,000 largest are clipped."""
+    used = np.abs(weights[weights != 0])
+    scale = np.float32(np.quantile(used, 0.9999) / 127 if len(used) else 1 / 127)
+    return np.clip(np.rint(weights / scale), -127, 127).astype(np.int8), scale

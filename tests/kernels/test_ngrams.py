@@ -7,7 +7,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from audit.kernels.buffers import string_buffers
-from audit.kernels.ngrams import folding_table, ngram_buckets, score_segments
+from audit.kernels.ngrams import folding_table, ngram_buckets
+from audit.kernels.segment_scores import Tables, score_segments
 
 BITS = 16
 MASK = (1 << 64) - 1
@@ -66,6 +67,12 @@ def word_buckets(kept):
     return found
 
 
+def tables(weights, heads=None):
+    if heads is None:
+        return Tables(weights, np.empty((0, 1, 0), np.int8), np.full(len(weights), -1, np.int8))
+    return Tables(weights, heads, np.arange(-1, len(weights) - 1, dtype=np.int8))
+
+
 def buckets(texts, window=(10_000, 10_000)):
     data, offsets = string_buffers(pa.array(texts, pa.string()))
     return ngram_buckets(data, offsets, bits=BITS, window=window)
@@ -103,7 +110,7 @@ def test_segments_tile_every_text(texts, shortest, extra):
     weights = np.zeros((1, 1 << BITS), np.int8)
     groups = np.zeros(len(texts), np.int8)
     window = (shortest, shortest + extra)
-    borders, starts, ends, _ = score_segments(data, offsets, groups, weights, window=window)
+    borders, starts, ends, _, _ = score_segments(data, offsets, groups, tables(weights), window=window)
     for row, text in enumerate(texts):
         own = slice(borders[row], borders[row + 1])
         assert [0, *ends[own]] == [*starts[own], len(text)]
@@ -119,15 +126,23 @@ def test_scores_are_weight_sums_over_the_roots_of_counts(texts, data_):
     )
     array = pa.array(["before", *texts, "after"], pa.string()).slice(1, len(texts))
     data, offsets = string_buffers(array)
-    borders, _, _, sums = score_segments(data, offsets, groups, weights, window=(8, 20))
+    heads = np.random.default_rng(8).integers(-127, 128, (1, 1 << (BITS - 2), 3)).astype(np.int8)
+    borders, _, _, sums, head_sums = score_segments(
+        data, offsets, groups, tables(weights, heads), window=(8, 20)
+    )
     rows, character_offsets, characters, word_offsets, words = buckets(texts, (8, 20))
-    expected = []
+    expected, of_heads = [], []
     for i, row in enumerate(rows):
         if groups[row] >= 0:
-            c = weights[groups[row]][characters[character_offsets[i] : character_offsets[i + 1]]].astype(int)
-            w = weights[groups[row]][words[word_offsets[i] : word_offsets[i + 1]]].astype(int)
-            expected.append(c.sum() / max(len(c), 1) ** 0.5 + w.sum() / max(len(w), 1) ** 0.5)
+            c = characters[character_offsets[i] : character_offsets[i + 1]]
+            w = words[word_offsets[i] : word_offsets[i + 1]]
+            roots = max(len(c), 1) ** 0.5, max(len(w), 1) ** 0.5
+            table = weights[groups[row]].astype(int)
+            expected.append(table[c].sum() / roots[0] + table[w].sum() / roots[1])
+            head = heads[0].astype(int) * groups[row]  # the first group has no heads
+            of_heads.append(head[c >> 2].sum(axis=0) / roots[0] + head[w >> 2].sum(axis=0) / roots[1])
     np.testing.assert_allclose(sums, expected, rtol=1e-5, atol=1e-3)
+    np.testing.assert_allclose(head_sums, np.reshape(of_heads, (-1, 3)), rtol=1e-5, atol=1e-3)
     assert (np.diff(borders)[groups < 0] == 0).all()
 
 
@@ -135,7 +150,7 @@ def test_segments_end_at_sentences_and_never_inside_a_word_when_there_is_a_space
     text = "One short sentence here. " * 4 + "word " * 40
     data, offsets = string_buffers(pa.array([text]))
     weights, groups = np.zeros((1, 2), np.int8), np.zeros(1, np.int8)
-    _, starts, ends, _ = score_segments(data, offsets, groups, weights, window=(40, 60))
+    _, starts, ends, _, _ = score_segments(data, offsets, groups, tables(weights), window=(40, 60))
     segments = [text[start:end] for start, end in zip(starts, ends, strict=True)]
     assert segments[:2] == ["One short sentence here. " * 2] * 2
     assert all(segment.endswith(" ") for segment in segments)
@@ -152,4 +167,4 @@ def test_broken_utf8_stays_inside_the_buffer(content):
 def test_weights_must_be_a_power_of_two():
     data, offsets = string_buffers(pa.array(["text"]))
     with pytest.raises(ValueError, match="power of two"):
-        score_segments(data, offsets, np.zeros(1, np.int8), np.zeros((1, 3), np.int8), window=(5, 9))
+        score_segments(data, offsets, np.zeros(1, np.int8), tables(np.zeros((1, 3), np.int8)), window=(5, 9))

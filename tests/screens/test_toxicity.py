@@ -9,8 +9,8 @@ import pytest
 from audit.errors import ConfigurationError, FatalError
 from audit.model import DOCUMENT_SCHEMA, FINDING_SCHEMA
 from audit.screens import Screen, ScreenContext
-from audit.screens.toxicity import Toxicity
-from audit.toxicity_model import ToxicityModel, packaged_card, packaged_model, read_model
+from audit.screens.toxicity import LABELS, Toxicity
+from audit.toxicity_model import Heads, ToxicityModel, packaged_card, packaged_model, read_model
 
 ABUSE = "You are a stupid idiot, shut up you worthless moron."
 CALM = "The library opens at nine and lends books for four weeks. Returns are free at every branch."
@@ -45,8 +45,9 @@ def test_a_language_without_evidence_is_not_evaluated():
         2: "skipped: no toxicity model for language und",
         3: "skipped: language not evaluated",
     }
-    for column in result.measurements.values():
-        assert [value is None for value in column.to_pylist()] == [True, False, True, True]
+    for name, column in result.measurements.items():
+        missing = name in LABELS and name not in packaged_card()["labels"]["en"]
+        assert [value is None for value in column.to_pylist()] == [True, missing, True, True]
 
 
 def test_nothing_evaluated_gives_nulls():
@@ -75,7 +76,7 @@ def test_findings_count_code_points_and_hold_no_text():
     assert result.findings.schema == FINDING_SCHEMA
     found = result.findings.to_pylist()
     assert {finding["row"] for finding in found} == {1}
-    assert found[-1]["end"] == len(text)
+    assert max(finding["end"] for finding in found) == len(text)
     assert all(finding["preview"] is None for finding in found)
 
 
@@ -83,7 +84,7 @@ def test_severity_follows_the_score():
     texts = [ABUSE, "what a stupid thing to say", CALM]
     found = measure(texts, ["en"] * 3, threshold=0.0001).findings.to_pylist()
     rule = [(0.9, "high"), (0.5, "medium"), (0.0, "low")]
-    assert len(found) == 3
+    assert [finding["row"] for finding in found if finding["kind"] == "toxicity"] == [0, 1, 2]
     for finding in found:
         assert finding["severity"] == next(name for bound, name in rule if finding["score"] >= bound)
 
@@ -122,12 +123,43 @@ def test_the_card_shows_what_was_measured():
     assert card["threshold"] == Toxicity.threshold
     figures = {row["data_set"]: row["auc"] for row in card["data_sets"] if "auc" in row}
     assert all(figure["low"] < figure["value"] < figure["high"] for figure in figures.values())
-    assert card["identity"]["false_positive_rate"] < 0.02
+    assert card["matching_threshold"] == pytest.approx(Toxicity.threshold, rel=0.2)
+    assert {term["term"] for term in card["identity"]["terms"]} >= {"gay", "muslim"}
+    assert set(card["reliability"]) == set(card["languages"])
+
+
+def test_labels_are_claimed_on_evidence_only():
+    card = packaged_card()
+    assert {row["label"] for row in card["label_figures"] if not row["claimed"]} >= {
+        "severe_toxicity",
+        "threat",
+    }
+    for row in card["label_figures"]:
+        if row["claimed"]:
+            assert row["positives"] >= 100
+            assert row["auc"]["low"] >= 0.8
+        assert not row["claimed"] or row["label"] in card["labels"].get(row["language"], [row["label"]])
+
+
+def test_a_label_without_evidence_in_a_language_is_null():
+    columns = measure([ABUSE, "黑鬼滚回非洲去，垃圾。"], ["en", "zh"]).measurements
+    claimed = packaged_card()["labels"]
+    for name in LABELS:
+        for row, language in enumerate(("en", "zh")):
+            assert columns[name].is_valid()[row].as_py() == (name in claimed[language])
+
+
+def test_findings_name_their_label():
+    text = "vai se foder seu filho da puta, buceta, caralho"
+    kinds = set(measure([text], ["pt"], threshold=0.01).findings["kind"].to_pylist())
+    assert "toxicity" in kinds
+    assert kinds - {"toxicity"} <= set(packaged_card()["labels"]["pt"])
 
 
 def small_model():
     one = np.ones(1, np.float32)
-    return ToxicityModel(("en",), np.arange(-8, 8, dtype=np.int8)[None], one, one, 0 * one, (20, 50))
+    heads = Heads(("insult",), np.ones((1, 4, 1), np.int8), np.zeros(1, np.int8), one[None], one[None])
+    return ToxicityModel(("en",), np.arange(-8, 8, dtype=np.int8)[None], one, one, 0 * one, (20, 50), heads)
 
 
 def test_a_model_survives_its_file(tmp_path):
@@ -137,6 +169,8 @@ def test_a_model_survives_its_file(tmp_path):
     assert read.languages == ("en",)
     assert read.window == (20, 50)
     np.testing.assert_array_equal(read.weights, small_model().weights)
+    assert read.heads.labels == ("insult",)
+    np.testing.assert_array_equal(read.heads.weights, small_model().heads.weights)
     assert small_model().to_bytes() == small_model().to_bytes()
 
 

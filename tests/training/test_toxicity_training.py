@@ -1,41 +1,126 @@
+import json
+
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import expit
 
-from audit.toxicity_model import ToxicityModel
-from audit.training.data import read_labelled, reserved_for_audit, text_group
-from audit.training.evaluation import auc, calibrate
-from audit.training.linear import Settings, extract_features, fit, quantise
-from audit.training.toxicity import document_logits
+from audit.training.calibrating import cross_fit, matching_threshold, reference_weights, reliability
+from audit.training.crossfit import Subject, cross_validate, document_scores, enough_labels, fit_model
+from audit.training.data import (
+    DEVELOPMENT_FOLD,
+    FOLDS,
+    LABELS,
+    NEUTRAL_SET,
+    REMAINDER_SET,
+    SPAN_SET,
+    Labelled,
+    read_labelled,
+    reserved_for_audit,
+    text_group,
+)
+from audit.training.evaluation import auc
+from audit.training.identity import identity_bias
+from audit.training.linear import Examples, Settings, extract_features, fit, log_count_ratios, quantise
+from audit.training.near_copies import near_copy_groups
+from audit.training.plan import Plan, variations
 
 SETTINGS = Settings(bits=12)
+N = 600
 
 
-def toy():
-    words = ["good", "bad", "table", "chair", "house", "river"]
+def subject(n=N):
+    words = ["good", "bad", "table", "chair", "house", "river", "ugly"]
     random = np.random.default_rng(3)
-    texts = [" ".join(random.choice(words, 8)) for _ in range(400)]
-    return texts, np.array(["bad" in text for text in texts])
+    texts = [" ".join(random.choice(words, 8)) for _ in range(n)]
+    toxic = np.array(["bad" in text for text in texts])
+    labels = {name: np.full(n, np.nan, np.float32) for name in LABELS.values()}
+    labels["insult"] = np.array(["ugly" in text for text in texts], np.float32)
+    names = np.where(np.arange(n) < n // 4, NEUTRAL_SET, "comments").astype(object)
+    names[toxic] = "comments"
+    data = Labelled(
+        texts=pa.array(texts, pa.large_string()),
+        datasets=names,
+        languages=np.full(n, "en", object),
+        licences=np.full(n, "CC0-1.0", object),
+        toxic=toxic,
+        targets=toxic.astype(np.float32),
+        labels=labels,
+        folds=np.arange(n) % FOLDS,
+        trainable=np.arange(n) % 7 > 0,
+    )
+    return Subject(data, extract_features(data.texts, 14), ("en",), np.zeros(n, np.int8))
+
+
+def plan():
+    return Plan(settings=SETTINGS, heads=Settings(bits=10))
 
 
 def test_training_learns_and_repeats_itself():
-    texts, toxic = toy()
-    features = extract_features(pa.array(texts), SETTINGS.bits)
-    arguments = (
-        features, np.zeros(400, np.int8), toxic.astype(np.float32), np.ones(400, np.float32),
-        np.arange(300), SETTINGS,
-    )  # fmt: skip
-    weights = fit(*arguments)
-    np.testing.assert_array_equal(weights, fit(*arguments))
+    found = subject()
+    labels = enough_labels(found)
+    assert labels == {"en": ("insult",)}
+    rows = found.data.trainable & (found.data.folds > 0)
+    model = fit_model(found, plan(), rows, ("en",), labels)
+    assert model.weights.shape == (1, 1 << 12)
+    assert model.heads.weights.shape == (1, 1 << 10, 1)
+    assert model.to_bytes() == fit_model(found, plan(), rows, ("en",), labels).to_bytes()
+    test = found.data.folds == 0
+    scores = document_scores(model, found.data.texts.filter(pa.array(test)), np.zeros(test.sum(), np.int8))
+    assert auc(scores.toxicity, found.data.toxic[test]).value > 0.95
+    assert auc(scores.labels[:, 0], found.data.labels["insult"][test] > 0).value > 0.9
+
+
+def test_cross_validation_scores_a_fold_by_a_model_without_it():
+    found = subject()
+    margins = cross_validate(found, plan(), {})
+    inside = found.data.folds == 2
+    model = fit_model(found, plan(), ~inside & found.data.trainable, ("en",), {})
+    texts = found.data.texts.filter(pa.array(inside))
+    expected = document_scores(model, texts, np.zeros(inside.sum(), np.int8)).toxicity
+    np.testing.assert_array_equal(margins.toxicity[inside], expected)
+
+
+def test_rows_without_importance_teach_nothing():
+    found = subject(60)
+    random = np.random.default_rng(1)
+    important = (np.arange(60) < 30).astype(np.float32)
+    targets = found.data.targets.copy()
+    none = np.zeros(60, np.int64)
+    first = fit(found.features, Examples(targets, important, none), np.arange(60), SETTINGS)
+    targets[30:] = random.random(30)
+    second = fit(found.features, Examples(targets, important, none), np.arange(60), SETTINGS)
+    np.testing.assert_array_equal(first, second)
+
+
+def test_count_ratios_are_large_for_one_sided_words():
+    texts = ["bad house", "bad river", "good house", "good river"] * 5
+    features = extract_features(pa.array(texts), 16)
+    targets = np.array([1, 1, 0, 0] * 5, np.float32)
+    examples = Examples(targets, np.ones(20, np.float32), np.zeros(20, np.int64))
+    sizes = log_count_ratios(features, examples, np.arange(20), 16)
+    of_words = features.words[features.word_offsets[0] : features.word_offsets[1]]
+    bad, house = sizes[of_words[0]], sizes[of_words[2]]
+    assert bad == pytest.approx(np.log(11), rel=1e-3)  # ten texts and one for smoothing against one
+    assert house == pytest.approx(0, abs=1e-3)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.floats(-8, 8, width=32), min_size=1, max_size=50))
+def test_quantising_keeps_weights_within_a_step(values):
+    weights = np.array(values, np.float32)
     steps, scale = quantise(weights)
-    one = np.ones(1, np.float32)
-    model = ToxicityModel(("en",), steps, scale, one, 0 * one, (200, 500))
-    logits = document_logits(model, pa.array(texts[300:]), np.zeros(100, np.int8))
-    assert auc(logits, toxic[300:]).value > 0.95
+    clipped = np.abs(weights) > 127 * scale
+    np.testing.assert_allclose((steps * scale)[~clipped], weights[~clipped], atol=scale * 0.51)
+    assert (np.abs(steps[clipped]) == 127).all()
+
+
+def test_every_variation_changes_something():
+    found = variations(plan())
+    assert found["as shipped"] == plan()
+    assert all(changed != plan() for name, changed in found.items() if name != "as shipped")
 
 
 def test_an_empty_training_text_is_refused():
@@ -61,13 +146,45 @@ def test_auc_is_the_share_of_ordered_pairs(rows):
     assert found.high >= found.value - 1e-5
 
 
-def test_calibration_finds_the_line():
-    random = np.random.default_rng(5)
-    logits = random.normal(0, 3, 20_000)
-    positive = random.random(20_000) < expit(0.7 * logits - 1.2)
-    found = calibrate(logits, positive, np.ones(20_000))
-    assert abs(found.slope - 0.7) < 4 * found.slope_error
-    assert abs(found.intercept + 1.2) < 4 * found.intercept_error
+def test_reference_weights_make_the_mix():
+    data = subject().data
+    rows = np.ones(N, bool)
+    weights = reference_weights(data, rows, data.toxic, 0.01)
+    assert weights.sum() == pytest.approx(1)
+    assert weights[data.toxic].sum() == pytest.approx(0.01)
+    assert weights[~data.toxic & (data.datasets == NEUTRAL_SET)].sum() == pytest.approx(0.99 * 0.99)
+    assert not weights[~data.trainable].any()
+
+
+def test_a_good_scorer_is_reliable_and_its_threshold_flags_one_in_a_hundred():
+    data = subject(4000).data
+    random = np.random.default_rng(2)
+    margins = random.logistic(0, 1, 4000) + 2 * data.toxic
+    rows = np.ones(4000, bool)
+    logits = cross_fit(data, margins, rows, data.toxic, 0.01)
+    for row in reliability(data, logits, rows):
+        if row["positives"] > 50:
+            assert row["observed"] == pytest.approx(row["predicted"], rel=0.6)
+    weights = reference_weights(data, rows, data.toxic, 0.01)
+    flagged = logits >= matching_threshold(data, logits, rows)
+    assert 0.005 < weights[flagged].sum() <= 0.0101
+
+
+def test_identity_bias_shows_a_scorer_that_hates_a_term():
+    terms = np.array(["tall", "short", None] * 40, object)
+    toxic = np.arange(120) % 2 == 0
+    logits = toxic * 1.0 + 3.0 * (terms == "tall")
+    tall, short = sorted(identity_bias(logits, toxic, terms, 2.0), key=lambda row: row["term"] == "short")
+    assert (tall["false_positive_rate"], short["false_positive_rate"]) == (1.0, 0.0)
+    assert tall["subgroup_auc"] == 1.0
+    assert tall["bpsn_auc"] == 0.0
+    assert tall["bnsp_auc"] == 1.0
+    assert short["bnsp_auc"] < 1.0
+
+
+def test_identity_bias_needs_sentences():
+    rows = identity_bias(np.arange(4.0), np.arange(4) > 1, np.array(["a"] * 4, object), 0.0)
+    assert rows[0]["subgroup_auc"] is None
 
 
 def test_a_third_of_the_comments_is_reserved():
@@ -80,38 +197,120 @@ def test_copies_share_a_group():
     assert text_group("!!!") != text_group("???")
 
 
-def test_reserved_rows_and_their_copies_are_not_trained_on(tmp_path):
-    ids = [f"civil:{i}" for i in range(40)]
-    reserved = next(row_id for row_id in ids if reserved_for_audit(row_id))
-    free = next(row_id for row_id in ids if not reserved_for_audit(row_id))
-    rows = [
-        (reserved, "civil_toxic_spans", "A comment kept out."),
-        ("other:1", "davidson_tweets", "a comment KEPT out"),
-        (free, "civil_toxic_spans", "Another comment."),
-        ("max:1", "jigsaw_max", "Only a test."),
-    ]
+def test_near_copies_and_shared_keys_join():
+    long = "the cat sat on the mat and then it slept there all day long in the sun"
+    texts = [long, long.replace("sun", "rain"), "something else entirely happened in town", "x", "y", "z"]
+    groups = near_copy_groups(texts, ["a", "b", "c", "d", "d", "e"])
+    assert groups[0] == groups[1]
+    assert groups[3] == groups[4]
+    assert len(set(groups.tolist())) == 4
+
+
+REPEATED = "A paragraph that stands in two articles, word by word, is left out of the data."
+SECOND = "Another paragraph of it is about lakes and ponds."
+
+
+def write_folder(folder, rows):
+    """Rows: id, data set, text, toxic, share of raters, spans."""
+    n = len(rows)
+    columns = {
+        "id": [row[0] for row in rows],
+        "dataset": [row[1] for row in rows],
+        "lang": ["en"] * n,
+        "text": [row[2] for row in rows],
+        "toxic": pl.Series([row[3] for row in rows], dtype=pl.Int8),
+        "toxic_frac": pl.Series([row[4] for row in rows], dtype=pl.Float64),
+        "spans": [json.dumps(row[5]) for row in rows],
+        "meta": ['{"n_annotators": 4}'] * n,
+        "licence": ["CC0-1.0"] * n,
+    }
+    labels = {name: pl.Series([None] * n, dtype=pl.Int8) for name in LABELS}
+    pl.DataFrame(columns | labels).write_parquet(folder / "toxicity.parquet")
     pl.DataFrame(
         {
-            "id": [row[0] for row in rows],
-            "dataset": [row[1] for row in rows],
-            "lang": ["en"] * 4,
-            "text": [row[2] for row in rows],
-            "toxic": pl.Series([1, 1, 0, 0], dtype=pl.Int8),
-            "toxic_frac": [0.75, None, 0.25, None],
-            "licence": ["CC0-1.0"] * 4,
+            "doc_id": ["w:1", "w:2"],
+            "source": ["wikipedia"] * 2,
+            "lang": ["en"] * 2,
+            "text": [
+                "\n".join([REPEATED, "The first of two paragraphs is about rivers.", SECOND]),
+                REPEATED,
+            ],
+            "licence": ["CC-BY-SA-3.0"] * 2,
         }
-    ).write_parquet(tmp_path / "toxicity.parquet")
+    ).write_parquet(folder / "web_docs.parquet")
+
+
+def ids(reserved):
+    return [f"civil:{i}" for i in range(80) if reserved_for_audit(f"civil:{i}") == reserved]
+
+
+def test_reserved_rows_and_their_near_copies_are_not_trained_on(tmp_path):
+    long = "This is a fairly long comment about the weather, which somebody wrote once upon a time, indeed"
+    rows = [
+        (ids(True)[0], "civil_toxic_spans", long, 1, 0.75, []),
+        ("other:1", "davidson_tweets", f"{long} and sent again", 1, None, []),
+        (ids(False)[0], "civil_toxic_spans", "Another comment.", 0, 0.25, []),
+        ("max:1", "jigsaw_max", "Only a test.", 0, None, []),
+    ]
+    write_folder(tmp_path, rows)
+    data = read_labelled(tmp_path)
+    assert data.trainable.tolist() == [False, False, True, False, True, True]
+    assert data.folds[0] == data.folds[1]
+    assert data.folds[4] == data.folds[5]
+    np.testing.assert_allclose(data.targets, [0.75, 1, 0.25, 0, 0, 0])
+    assert data.datasets[-1] == NEUTRAL_SET
+
+
+def test_parts_of_a_comment_follow_it(tmp_path):
+    spans = [
+        {"start": 0, "end": 5, "type": "Insult", "votes": 3},
+        {"start": 11, "end": 15, "type": "Insult", "votes": 1},
+    ]
+    free, reserved = ids(False)[0], ids(True)[0]
+    rows = [
+        (free, "civil_toxic_spans", "Silly plan dumb but it may well work", 1, 0.75, spans),
+        (reserved, "civil_toxic_spans", "Silly idea dumb which will never fly", 1, 0.75, spans),
+    ]
+    write_folder(tmp_path, rows)
+    data = read_labelled(tmp_path)
+    parts = {
+        (name, text.as_py()): row
+        for row, (name, text) in enumerate(zip(data.datasets, data.texts, strict=True))
+        if name in (SPAN_SET, REMAINDER_SET)
+    }
+    assert {name for name, _ in parts} == {SPAN_SET, REMAINDER_SET}
+    rest = next(text for name, text in parts if name == REMAINDER_SET)
+    assert rest.split() == ["plan", "but", "it", "may", "well", "work"]
+    for (name, text), row in parts.items():
+        parent = 0 if data.trainable[row] else 1
+        assert data.folds[row] == data.folds[parent]
+        assert not data.reported[row]
+        assert data.toxic[row] == (name == SPAN_SET)
+        assert "dumb" not in text
+
+
+def test_unselected_talk_is_never_in_the_development_fold(tmp_path):
+    words = np.random.default_rng(4).choice(list("abcdefghijklmnop"), (60, 12))
+    rows = [(f"wiki:{i}", "wiki_context_gn", " ".join(row), 0, None, []) for i, row in enumerate(words)]
+    write_folder(tmp_path, rows)
+    data = read_labelled(tmp_path)
+    talk = data.datasets == "wiki_context_gn"
+    assert (data.folds[talk] != DEVELOPMENT_FOLD).all()
+    assert len(set(data.folds[talk].tolist())) == FOLDS - 1
+
+
+def test_articles_are_spread_over_the_folds(tmp_path):
+    write_folder(tmp_path, [("a:1", "davidson_tweets", "A text.", 0, None, [])])
+    letters = np.random.default_rng(5).choice(list("abcdefghijklmnopqrstuvw"), (30, 30))
     pl.DataFrame(
         {
-            "doc_id": ["w:1"],
-            "source": ["wikipedia"],
-            "lang": ["en"],
-            "text": ["A paragraph long enough to be taken as plain prose.\nshort"],
-            "licence": ["CC-BY-SA-3.0"],
+            "doc_id": [f"w:{i}" for i in range(30)],
+            "source": ["wikipedia"] * 30,
+            "lang": ["en"] * 30,
+            "text": [" ".join(row) + "\n" + " ".join(row[::-1]) for row in letters],
+            "licence": ["CC-BY-SA-3.0"] * 30,
         }
     ).write_parquet(tmp_path / "web_docs.parquet")
-    data = read_labelled(tmp_path)
-    assert data.trainable.tolist() == [False, False, True, False, True]
-    assert data.folds[0] == data.folds[1]
-    np.testing.assert_allclose(data.targets, [0.75, 1, 0.25, 0, 0])
-    assert data.datasets[-1] == "wikipedia_articles"
+    folds = read_labelled(tmp_path).folds[1:].reshape(30, 2)
+    np.testing.assert_array_equal(folds[:, 0], folds[:, 1])
+    assert set(folds[:, 0].tolist()) == set(range(FOLDS))
