@@ -6,6 +6,7 @@ the file costs a second reading, never a wrong result.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -52,4 +53,6 @@ def _identity(shard: Shard) -> _Identity:
     # The path, since a shard's id is its name below the input root; the inode's time, since tar, cp -p
     # and reproducible dumps set the file's own.
     where = str(Path(shard.uri).resolve()) if "://" not in shard.uri else shard.uri
-    return shard.shard, where, shard.file_size, shard.mtime_ns, shard.ctime_ns
+    # Digested, since a path may name a person.
+    place = hashlib.sha256(where.encode(errors="surrogateescape")).hexdigest()[:16]
+    return shard.shard, place, shard.file_size, shard.mtime_ns, shard.ctime_ns

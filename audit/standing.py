@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from audit.errors import FatalError
 from audit.lineage import verification
 from audit.lineage.journal import Entry
 from audit.model import Verdict
@@ -26,6 +25,7 @@ def standing_verdict(run: Run, *, strict: bool = False) -> Verdict:
         run: A run that was completed once.
         strict: Gates of severity warn block too.
     """
+    card = run.scorecard()
     entries = list(run.journal.read())
     completed = [entry for entry in entries if entry.event == verification.COMPLETED]
     after = entries[entries.index(completed[-1]) + 1 :] if completed else entries
@@ -34,7 +34,6 @@ def standing_verdict(run: Run, *, strict: bool = False) -> Verdict:
     changed = _changed(run, {**_files(completed[-1:]), **_judgements(run, entries)})
     if changed:
         return Verdict(UNDECIDED, f"{changed} is not what the journal says it was; see `audit verify`.")
-    card = run.scorecard()
     chosen: Mapping[str, Any] = card["strict"] if strict else card
     return Verdict(chosen["verdict"], chosen["verdict_reason"])
 
@@ -56,9 +55,7 @@ def _judgements(run: Run, entries: Iterable[Entry]) -> dict[str, str]:
 def _changed(run: Run, expected: Mapping[str, str]) -> str | None:
     """The first small file that is not as journaled; parts are left to ``audit verify``."""
     for name, digest in sorted(expected.items()):
-        try:
-            if digest_file(run.folder / name) != digest:
-                return name
-        except OSError as error:
-            raise FatalError(f"{name} cannot be read ({error.strerror}); see `audit verify`") from error
+        path = run.folder / name
+        if not path.is_file() or digest_file(path) != digest:
+            return name
     return None

@@ -20,6 +20,8 @@ EMAIL_MASK: Final = "[EMAIL]"
 _EMAIL_SIGN = r"(?:@|%(?:25)*40|&#64;|＠)"
 _EMAIL = rf"[\p{{L}}\p{{N}}._%+\-]+{_EMAIL_SIGN}" r"[\p{L}\p{N}\-]+(?:\.[\p{L}\p{N}\-]+)+"
 
+_URL_USER = r"://[^/?#\s@]+@"
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _FIRST, _LAST = -62_135_596_800_000_000, 253_402_300_799_999_999  # the years 1 to 9999
@@ -136,7 +138,7 @@ def _label(value: Any) -> str | None:
 
 
 def mask_emails(values: pa.Array) -> pa.Array:
-    """Replace e-mail addresses, percent-encoded ones too, by ``EMAIL_MASK``.
+    """Replace e-mail addresses, percent-encoded ones too, by ``EMAIL_MASK``; drop the user of a URL.
 
     Two ids that differ in the address alone become the same: ids need not be unique here, a document is
     named by shard and position.
@@ -144,7 +146,9 @@ def mask_emails(values: pa.Array) -> pa.Array:
     signed = pc.match_substring_regex(values, _EMAIL_SIGN).fill_null(False)
     if signed.true_count == 0:
         return values
-    masked = pc.replace_substring_regex(values.filter(signed), pattern=_EMAIL, replacement=EMAIL_MASK)
+    # First the user, lest user:password@host read as an address and take the host with it.
+    hosted = pc.replace_substring_regex(values.filter(signed), pattern=_URL_USER, replacement="://")
+    masked = pc.replace_substring_regex(hosted, pattern=_EMAIL, replacement=EMAIL_MASK)
     return pc.replace_with_mask(values, signed, masked)
 
 
