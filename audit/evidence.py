@@ -87,8 +87,8 @@ class DuplicateCount:
 
 
 _DUPLICATE_METHOD = (
-    "census of the screen: copies beside their cluster's representative; limits: every pair within the "
-    "sketch's error of the threshold refused or accepted, and the candidates that banding is expected to miss"
+    "census of the screen: copies beside one representative a cluster; limits: doubtful pairs all refused or "
+    "all accepted, with what banding is expected to miss"
 )
 
 _PARAGRAPH_METHOD = (
