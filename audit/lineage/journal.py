@@ -10,19 +10,17 @@ Source: S. Haber, W. S. Stornetta, "How to time-stamp a digital document", J. Cr
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from audit.errors import FatalError
-from audit.store import disk_errors, write_atomically
+from audit.store import disk_errors, locked_folder, sync_folder, write_atomically
 
 #: What the first line carries as the digest of the line before it.
 GENESIS = hashlib.sha256(b"corpus-audit journal 1").hexdigest()
@@ -98,7 +96,7 @@ class Journal:
         """
         stamp = _stamp(at)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(self.path.parent), disk_errors():
+        with locked_folder(self.path.parent), disk_errors():
             tail = self._tail()
             if tail.torn:
                 self._recover(tail, stamp)
@@ -197,7 +195,7 @@ class Journal:
         with self.path.open("rb") as handle:
             whole = handle.read(tail.size)
         write_atomically(self.path, whole + line)
-        _sync_folder(self.path.parent)
+        sync_folder(self.path.parent)
 
     def _write(self, line: bytes) -> None:
         new = not self.path.exists()
@@ -206,7 +204,7 @@ class Journal:
             handle.flush()
             os.fsync(handle.fileno())
         if new:
-            _sync_folder(self.path.parent)
+            sync_folder(self.path.parent)
 
 
 def _line(last: Entry | None, stamp: str, event: str, data: Mapping[str, Any]) -> tuple[bytes, str]:
@@ -259,22 +257,3 @@ def _stamp(at: datetime | None) -> str:
     if moment.tzinfo is None:
         raise ValueError("a journal time needs a time zone")
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, which needs no file and ends with the process."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -10,20 +10,17 @@ question of the same document is kept beside it. The last one imported counts, t
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import pyarrow as pa
 
 from audit.errors import ConfigurationError, FatalError
-from audit.store import digest_file, disk_errors, write_atomically
+from audit.store import digest_file, disk_errors, locked_folder, sync_folder, write_atomically
 
 #: What a reviewer can say to a question of the kind "does this document hold …?".
 LABELS = ("yes", "no", "unsure", "skipped")
@@ -114,7 +111,7 @@ class JudgementStore:
         """
         _refuse_duplicates(judgements)
         self.folder.mkdir(parents=True, exist_ok=True)
-        with _locked(self.folder):
+        with locked_folder(self.folder):
             last = {answer.asked: (answer, path) for _, path, answer in self._answers()}
             new = [a for a in judgements if a.asked not in last or last[a.asked][0] != a]
             stored = set(judgements).difference(new)
@@ -145,7 +142,7 @@ class JudgementStore:
         name = f"{number:06d}-{digest[:16]}.jsonl"
         with disk_errors():
             write_atomically(self.folder / name, content)
-            _sync(self.folder)
+            sync_folder(self.folder)
         return name
 
     def _answers(self) -> Iterator[tuple[int, Path, Judgement]]:
@@ -186,22 +183,3 @@ def _refuse_duplicates(judgements: Sequence[Judgement]) -> None:
 
 def _damaged(path: Path) -> FatalError:
     return FatalError(f"{path}: changed since it was imported. Restore it from a copy")
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, which needs no file and ends with the process."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
