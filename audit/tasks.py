@@ -98,8 +98,6 @@ def screen_shard(task: ShardTask) -> ShardReport:
     """
     try:
         digest = task.known_digest
-        if (report := recall(task)) is not None:
-            return report
         if digest is None and task.seen_before:
             digest = sources.content_digest(task.shard)
         if digest is not None:

@@ -15,7 +15,7 @@ from numba import njit
 
 from audit.kernels.buffers import Bytes, Offsets
 from audit.kernels.number_characters import DIGIT
-from audit.kernels.utf8 import decode
+from audit.kernels.utf8 import character_end, character_start, decode
 
 #: (n, 3) int64: row, start and stop, bytes relative to the row's first; sorted and disjoint.
 Windows: TypeAlias = npt.NDArray[np.int64]
@@ -60,9 +60,7 @@ def _left_edge(data: Bytes, first: int, at: int, reach: int) -> int:
     limit = max(first, at - reach)
     while at > limit and not is_space(data[at - 1]):
         at -= 1
-    while at > first and data[at] & 0xC0 == 0x80:
-        at -= 1
-    return at
+    return character_start(data, at, first)
 
 
 @njit(nogil=True, cache=True)
@@ -71,9 +69,7 @@ def _right_edge(data: Bytes, last: int, at: int, reach: int) -> int:
     limit = min(last, at + reach)
     while at < limit and not is_space(data[at]):
         at += 1
-    while at < last and data[at] & 0xC0 == 0x80:
-        at += 1
-    return at
+    return character_end(data, at, last)
 
 
 @njit(nogil=True, cache=True)

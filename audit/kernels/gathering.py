@@ -8,6 +8,7 @@ from numba import njit
 
 from audit.kernels.buffers import Bytes, Offsets
 from audit.kernels.candidates import Windows
+from audit.kernels.utf8 import character_end, character_start
 
 #: Between windows: a word's end, and what no text holds by itself.
 SEPARATOR = "\n\0\n"
@@ -57,11 +58,8 @@ def windows_around(
     for k in range(len(places)):
         row, at = places[k, 0], offsets[places[k, 0]] + places[k, 1]
         first, last = offsets[row], offsets[row + 1]
-        start, stop = max(first, at - before), min(last, at + after)
-        while start > first and data[start] & 0xC0 == 0x80:
-            start -= 1
-        while stop < last and data[stop] & 0xC0 == 0x80:
-            stop += 1
+        start = character_start(data, max(first, at - before), first)
+        stop = character_end(data, min(last, at + after), last)
         if n > 0 and windows[n - 1, 0] == row and start - first <= windows[n - 1, 2]:
             windows[n - 1, 2] = max(windows[n - 1, 2], stop - first)
         else:

@@ -26,7 +26,7 @@ from audit.kernels.phone_numbers import (
     trimmed,
 )
 from audit.kernels.phone_symbols import FORBIDDEN, FOREIGN, MARK, NONE, PLUS
-from audit.kernels.utf8 import decode
+from audit.kernels.utf8 import character_start, decode
 
 #: (n, 4) int64: row, start and stop (bytes relative to the row's first), region.
 Found: TypeAlias = npt.NDArray[np.int64]
@@ -73,10 +73,7 @@ def _next_digit(data: Bytes, at: int, last: int, classes: Symbols) -> int:
 
 @njit(nogil=True, cache=True)
 def _previous(data: Bytes, at: int, floor: int) -> int:
-    at -= 1
-    while at > floor and data[at] & 0xC0 == 0x80:
-        at -= 1
-    return at
+    return character_start(data, at - 1, floor)
 
 
 @njit(nogil=True, cache=True)

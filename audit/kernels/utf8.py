@@ -34,6 +34,22 @@ def decode(data: Bytes, at: int, stop: int) -> tuple[int, int]:
 
 
 @njit(nogil=True, cache=True)
+def character_start(data: Bytes, at: int, first: int) -> int:
+    """Return where the character begins that holds byte ``at``, not before ``first``."""
+    while at > first and data[at] & 0xC0 == 0x80:
+        at -= 1
+    return at
+
+
+@njit(nogil=True, cache=True)
+def character_end(data: Bytes, at: int, last: int) -> int:
+    """Return ``at``, or the end of the character that ``at`` lies within, not beyond ``last``."""
+    while at < last and data[at] & 0xC0 == 0x80:
+        at += 1
+    return at
+
+
+@njit(nogil=True, cache=True)
 def encode(point: int, out: Bytes, end: int) -> int:
     """Write the UTF-8 of a code point at ``out[end:]``; return where it ends."""
     if point < 0x80:
