@@ -1,22 +1,23 @@
 """Raw hits of recognisers in a batch of texts, reached through the windows where they can be.
 
-A native pass finds the windows; windows of many documents are joined, so that a recogniser is called once
-per tens of kilobytes and most text never becomes a Python string. What is found is what the recognisers
-find in the whole texts.
+A native pass finds the windows; equal windows are read once, and windows of many documents are joined, so
+that a recogniser is called once per tens of kilobytes and most text never becomes a Python string. What is
+found is what the recognisers find in the whole texts.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from presidio_analyzer.predefined_recognizers import PhoneRecognizer
 
-from audit.kernels.buffers import Bytes, Offsets, string_buffers
+from audit.kernels.buffers import string_buffers
 from audit.kernels.candidates import (
     NUMBER_DIGITS,
     NUMBER_GAP,
@@ -29,11 +30,13 @@ from audit.kernels.candidates import (
     number_windows,
     wallet_windows,
 )
+from audit.kernels.identifier_scan import Shaped, scan_identifiers
 from audit.kernels.number_characters import character_classes
 from audit.kernels.tokens import DATE, LICENCE, URL, token_windows
 from audit.phones import LENIENCY
 from audit.phones import search as search_phones
 from audit.pii_kinds import Trigger, kind_of
+from audit.pii_shapes import Shape, shape_of
 from audit.presidio import CONTEXT_REACH, Recogniser, hits
 from audit.spans import Span
 
@@ -51,8 +54,7 @@ _NUMBERS = {
 _TOKENS = {Trigger.URL: URL, Trigger.DATE: DATE, Trigger.LICENCE: LICENCE}
 
 
-@dataclass(frozen=True)
-class Hit:
+class Hit(NamedTuple):
     """A span that a recogniser found.
 
     Attributes:
@@ -70,12 +72,19 @@ class Hit:
     before: str
 
 
-@dataclass(frozen=True)
-class _Window:
-    row: int
-    code_point: int  # of its first character, in the row's text
-    byte: int  # of its first byte, in the data buffer
-    text: str
+class _Found(NamedTuple):
+    """A hit in a window: what was found, where in the window, and how many bytes stand before it there."""
+
+    span: Span
+    recogniser: Recogniser
+    value: str
+    bytes_before: int
+
+
+#: Where a recogniser looks.
+Place: TypeAlias = Trigger | Shape
+#: Kind -> n flags, true where a text was not searched for it.
+Over: TypeAlias = dict[str, npt.NDArray[np.bool_]]
 
 
 class Texts:
@@ -87,64 +96,74 @@ class Texts:
 
     def __init__(self, array: pa.Array) -> None:
         self.data, self.offsets = string_buffers(array)
+        self.view = memoryview(self.data)  # type: ignore[arg-type]  # arrays are buffers from Python 3.12 on
 
-    def windows(self, trigger: Trigger) -> Windows:
-        """Return where a trigger's recognisers have to look."""
-        if trigger is Trigger.EMAIL:
+    @cached_property
+    def _shaped(self) -> Shaped:
+        return scan_identifiers(self.data, self.offsets, character_classes())
+
+    def windows(self, place: Place) -> Windows:
+        """Return where a recogniser has to look."""
+        if isinstance(place, Shape):
+            own = (self._shaped[:, 3] == place.group) & (self._shaped[:, 4] & place.bit != 0)
+            return self._shaped[own, :3]
+        if place is Trigger.EMAIL:
             return email_windows(self.data, self.offsets)
-        if trigger is Trigger.WALLET:
+        if place is Trigger.WALLET:
             return wallet_windows(self.data, self.offsets)
-        if trigger in _TOKENS:
-            return token_windows(self.data, self.offsets, _TOKENS[trigger])
-        if trigger in _NUMBERS:
-            return number_windows(self.data, self.offsets, character_classes(), *_NUMBERS[trigger])
+        if place in _TOKENS:
+            return token_windows(self.data, self.offsets, _TOKENS[place])
+        if place in _NUMBERS:
+            return number_windows(self.data, self.offsets, character_classes(), *_NUMBERS[place])
         sizes = np.diff(self.offsets)
         return np.stack([np.arange(len(sizes)), np.zeros_like(sizes), sizes], axis=1)
 
 
 def search(
     texts: Texts, recognisers: Sequence[Recogniser], budget: int, *, prefilter: bool = True
-) -> tuple[list[Hit], npt.NDArray[np.bool_]]:
-    """Find raw hits, and the texts that were not searched because their windows exceed the budget.
+) -> tuple[list[Hit], Over]:
+    """Find raw hits, and the texts that were not searched for a kind because its windows exceed the budget.
 
     Args:
         texts: n texts.
         recognisers: Whom to ask.
-        budget: Bytes of windows, over all triggers, that one text may have.
+        budget: Bytes of windows that one text may have for one kind.
         prefilter: Off, every recogniser reads every text whole: slow, and the measure of the windows.
 
     Returns:
-        The hits, and n flags, true where a text was not searched.
+        The hits, and for each kind with such texts n flags, true where it was not searched for.
 
     Raises:
         MatchingError: A recogniser gave up.
     """
-    compiled = [
-        r for r in recognisers if prefilter and isinstance(r, PhoneRecognizer) and r.leniency == LENIENCY
-    ]
-    groups: dict[Trigger, list[Recogniser]] = {}
+    found: list[Hit] = []
+    over: Over = {}
+    places: dict[Place, list[Recogniser]] = {}
     for recogniser in recognisers:
-        if recogniser not in compiled:
-            trigger = kind_of(recogniser.supported_entities[0]).trigger if prefilter else Trigger.TEXT
-            groups.setdefault(trigger, []).append(recogniser)
-    windows = {trigger: texts.windows(trigger) for trigger in groups}
-    work = np.zeros(len(texts.offsets) - 1, np.int64)
-    for found in windows.values():
-        np.add.at(work, found[:, 0], found[:, 2] - found[:, 1])
-    over = work > budget
-    phones: list[Hit] = []
-    for recogniser in compiled:
-        more, too_much = _phones(texts, recogniser)
-        phones += more
-        over |= too_much
-    hits_found = [
-        hit
-        for trigger, members in groups.items()
-        for chunk in _chunks(texts.data, texts.offsets, windows[trigger][~over[windows[trigger][:, 0]]])
-        for recogniser in members
-        for hit in _hits_in(chunk, recogniser, texts)
-    ]
-    return hits_found + [hit for hit in phones if not over[hit.row]], over
+        if prefilter and isinstance(recogniser, PhoneRecognizer) and recogniser.leniency == LENIENCY:
+            phones, too_much = _phones(texts, recogniser)
+            _note(over, recogniser, too_much)
+            found += phones
+        else:
+            places.setdefault(_place(recogniser) if prefilter else Trigger.TEXT, []).append(recogniser)
+    for place, members in places.items():
+        windows = texts.windows(place)
+        work = np.bincount(windows[:, 0], windows[:, 2] - windows[:, 1], len(texts.offsets) - 1)
+        too_much = work > budget
+        for recogniser in members:
+            _note(over, recogniser, too_much)
+        found += _hits(texts, windows[~too_much[windows[:, 0]]] if too_much.any() else windows, members)
+    return found, over
+
+
+def _place(recogniser: Recogniser) -> Place:
+    return shape_of(recogniser) or kind_of(recogniser.supported_entities[0]).trigger
+
+
+def _note(over: Over, recogniser: Recogniser, flags: npt.NDArray[np.bool_]) -> None:
+    if flags.any():
+        kind = recogniser.supported_entities[0]
+        over[kind] = over.get(kind, False) | flags
 
 
 def _phones(texts: Texts, recogniser: PhoneRecognizer) -> tuple[list[Hit], npt.NDArray[np.bool_]]:
@@ -157,45 +176,62 @@ def _phones(texts: Texts, recogniser: PhoneRecognizer) -> tuple[list[Hit], npt.N
         entity = recogniser.supported_entities[0]
         span = Span(point, point + len(value), entity, recogniser.SCORE)
         phones.append(Hit(row, span, recogniser, value, _text_before(texts, row, first + start)))
-    return phones, found.over
+    return [hit for hit in phones if not found.over[hit.row]], found.over
 
 
-def _chunks(data: Bytes, offsets: Offsets, windows: Windows) -> Iterator[list[_Window]]:
-    """Yield windows of about ``CHUNK`` code points together, decoded; at least one at a time."""
-    before = code_points_before(data, offsets, windows)
-    view = memoryview(data)  # type: ignore[arg-type]  # NumPy arrays are buffers from Python 3.12 on
-    chunk: list[_Window] = []
-    size = 0
-    for (row, start, stop), code_point in zip(windows.tolist(), before.tolist(), strict=True):
-        first = int(offsets[row])
-        text = str(view[first + start : first + stop], "utf-8", "replace")
-        if chunk and size + len(text) > CHUNK:
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(_Window(row, code_point, first + start, text))
-        size += len(text) + len(SEPARATOR)
-    if chunk:
-        yield chunk
+def _hits(texts: Texts, windows: Windows, recognisers: Sequence[Recogniser]) -> Iterator[Hit]:
+    """Hits in windows, in the windows' order."""
+    distinct: dict[bytes, int] = {}
+    starts = texts.offsets[windows[:, 0]]
+    which = np.array(
+        [
+            distinct.setdefault(bytes(texts.view[start:stop]), len(distinct))
+            for start, stop in zip(
+                (starts + windows[:, 1]).tolist(), (starts + windows[:, 2]).tolist(), strict=True
+            )
+        ],
+        np.int64,
+    )
+    found = _found([text.decode("utf-8", "replace") for text in distinct], recognisers)
+    hit = np.array([bool(each) for each in found], np.bool_)
+    own = np.flatnonzero(hit[which]) if len(which) else which
+    points = code_points_before(texts.data, texts.offsets, windows[own])
+    for k, point in zip(own.tolist(), points.tolist(), strict=True):
+        row, first = int(windows[k, 0]), int(starts[k] + windows[k, 1])
+        for span, recogniser, value, shift in found[which[k]]:
+            shifted = Span(point + span.start, point + span.end, span.kind, span.score)
+            yield Hit(row, shifted, recogniser, value, _text_before(texts, row, first + shift))
 
 
-def _hits_in(chunk: list[_Window], recogniser: Recogniser, texts: Texts) -> Iterator[Hit]:
-    joined = SEPARATOR.join(window.text for window in chunk)
-    found = hits(recogniser, joined)
-    if not found:
-        return
-    starts = np.cumsum([0] + [len(window.text) + len(SEPARATOR) for window in chunk[:-1]]).tolist()
-    for span in found:
-        at = bisect_right(starts, span.start) - 1
-        window, start, end = chunk[at], span.start - starts[at], span.end - starts[at]
-        shifted = span._replace(start=window.code_point + start, end=window.code_point + end)
-        before = _before(texts, window, start)
-        yield Hit(window.row, shifted, recogniser, window.text[start:end], before)
+def _found(windows: list[str], recognisers: Sequence[Recogniser]) -> list[list[_Found]]:
+    """What recognisers find in each of n windows."""
+    found: list[list[_Found]] = [[] for _ in windows]
+    for begin, end in _chunks(windows):
+        chunk = windows[begin:end]
+        joined = SEPARATOR.join(chunk)
+        starts = np.cumsum([0] + [len(text) + len(SEPARATOR) for text in chunk[:-1]]).tolist()
+        for recogniser in recognisers:
+            for span in hits(recogniser, joined):
+                at = bisect_right(starts, span.start) - 1
+                start, stop, text = span.start - starts[at], span.end - starts[at], chunk[at]
+                inside = span._replace(start=start, end=stop)
+                before = len(text[:start].encode())
+                found[begin + at].append(_Found(inside, recogniser, text[start:stop], before))
+    return found
 
 
-def _before(texts: Texts, window: _Window, start: int) -> str:
-    return _text_before(texts, window.row, window.byte + len(window.text[:start].encode()))
+def _chunks(windows: list[str]) -> Iterator[tuple[int, int]]:
+    """Ranges of windows of about ``CHUNK`` code points together; at least one at a time."""
+    begin = size = 0
+    for end, window in enumerate(windows):
+        if end > begin and size + len(window) > CHUNK:
+            yield begin, end
+            begin, size = end, 0
+        size += len(window) + len(SEPARATOR)
+    if begin < len(windows):
+        yield begin, len(windows)
 
 
 def _text_before(texts: Texts, row: int, stop: int) -> str:
     first = max(int(texts.offsets[row]), stop - 4 * CONTEXT_REACH)
-    return texts.data[first:stop].tobytes().decode("utf-8", "ignore")[-CONTEXT_REACH:]
+    return str(texts.view[first:stop], "utf-8", "ignore")[-CONTEXT_REACH:]

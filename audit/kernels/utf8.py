@@ -50,6 +50,21 @@ def character_end(data: Bytes, at: int, last: int) -> int:
 
 
 @njit(nogil=True, cache=True)
+def characters_back(data: Bytes, first: int, at: int, characters: int) -> int:
+    """Return where the character begins that stands ``characters`` before ``at``."""
+    for _ in range(characters):
+        if at > first:
+            at = character_start(data, at - 1, first)
+    return at
+
+
+@njit(nogil=True, cache=True)
+def character_past(data: Bytes, at: int, last: int) -> int:
+    """Return the end of the character at ``at``."""
+    return character_end(data, at + 1, last) if at < last else last
+
+
+@njit(nogil=True, cache=True)
 def encode(point: int, out: Bytes, end: int) -> int:
     """Write the UTF-8 of a code point at ``out[end:]``; return where it ends."""
     if point < 0x80:
