@@ -18,18 +18,19 @@ import phonenumbers
 from audit.digit_automata import Automaton, nothing, of_lengths, shortest
 from audit.kernels.buffers import Bytes, Offsets
 from audit.kernels.phone_numbers import DEAD, Moves, Outputs
-from audit.kernels.phone_scan import Found, Plans, scan
+from audit.kernels.phone_scan import TAIL, Found, Plans, Work, scan
 from audit.kernels.phone_symbols import phone_symbols
-from audit.phone_plans import UNDECIDED, Plan, plan_of
+from audit.phone_plan_cache import plan_of
+from audit.phone_plans import UNDECIDED, Plan
 
-#: Bytes kept behind a run, for its extension.
-TAIL = 80
 #: ``Leniency.VALID``, Presidio's choice.
 LENIENCY = 1
 #: Symbols that are looked at in one text, over all regions: some tenths of a second.
 MAX_STEPS = 50_000_000
-#: Bytes of one text that ``phonenumbers`` itself reads, over all regions.
-MAX_LIBRARY_BYTES = 200_000
+#: Bytes of one text that ``phonenumbers`` itself reads, over all regions: two seconds at worst.
+MAX_LIBRARY_BYTES = 100_000
+#: Numbers of one text, over all regions.
+MAX_NUMBERS = 20_000
 
 #: The plan where there is no other: whatever has three digits and not too many is asked.
 _LONG_ENOUGH = of_lengths(range(3, 40))
@@ -82,17 +83,20 @@ def _alive(automaton: Automaton) -> npt.NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class PhoneNumbers:
-    """What a search found.
+    """What a search of n texts found.
 
     Attributes:
-        spans: (n, 3) int64: row, start, stop (bytes relative to the row's first); sorted, without those
+        spans: (m, 3) int64: row, start, stop (bytes relative to the row's first); sorted, without those
             that lie within another.
-        over: By text: its search was given up because the budget was spent; it has no spans.
+        over: n flags: the search was left before the text's end because a budget was spent; the spans
+            are those found until then.
+        work: (n, 3) int64: symbols looked at, bytes for ``phonenumbers`` to read, numbers found.
         asked: Runs that ``phonenumbers`` itself read, counted once a region.
     """
 
     spans: npt.NDArray[np.int64]
     over: npt.NDArray[np.bool_]
+    work: Work
     asked: int
 
 
@@ -103,6 +107,7 @@ def search(
     *,
     max_steps: int = MAX_STEPS,
     max_library_bytes: int = MAX_LIBRARY_BYTES,
+    max_numbers: int = MAX_NUMBERS,
 ) -> PhoneNumbers:
     """Find the phone numbers of n texts.
 
@@ -110,19 +115,19 @@ def search(
         data, offsets: n UTF-8 texts (``buffers.string_buffers``).
         regions: Whose numbers are read without a country code. Without any, numbers with a plus sign
             are read.
-        max_steps: Symbols looked at in one text.
-        max_library_bytes: Bytes of one text that ``phonenumbers`` reads.
+        max_steps: Symbols looked at in one text; the run that crosses the limit is the last.
+        max_library_bytes: Bytes of one text that ``phonenumbers`` reads, with what is kept behind a run.
+        max_numbers: Numbers of one text, those of each region counted.
     """
     chosen: tuple[str | None, ...] = tuple(regions) or (None,)
     joined = tables(chosen)
+    limits = np.array([max_steps, max_library_bytes, max_numbers], np.int64)
     found, opened, work = scan(
-        data, offsets, phone_symbols(), joined.moves, joined.outputs, joined.plans, max_steps
+        data, offsets, phone_symbols(), joined.moves, joined.outputs, joined.plans, limits
     )
-    asked = np.bincount(opened[:, 0], opened[:, 2] - opened[:, 1], minlength=len(work))
-    over = (work > max_steps) | (asked > max_library_bytes)
-    opened = opened[~over[opened[:, 0]]]
-    spans = [found[~over[found[:, 0]], :3], *_ask(data, offsets, opened, chosen)]
-    return PhoneNumbers(_outermost(np.concatenate(spans)), over, len(opened))
+    spans = [found[:, :3], *_ask(data, offsets, opened, chosen)]
+    over: npt.NDArray[np.bool_] = np.any(work > limits, axis=1)
+    return PhoneNumbers(_outermost(np.concatenate(spans)), over, work, len(opened))
 
 
 def _ask(
@@ -139,7 +144,11 @@ def _ask(
         run = data[first + start : first + stop].tobytes().decode("utf-8", "replace")
         tail = data[first + stop : min(last, first + stop + TAIL)].tobytes().decode("utf-8", "ignore")
         text = head + run + tail
-        for match in phonenumbers.PhoneNumberMatcher(text, regions[region], leniency=LENIENCY):
+        # The library's own limit of broken numbers would end a search unseen; the bytes are bounded.
+        matcher = phonenumbers.PhoneNumberMatcher(
+            text, regions[region], leniency=LENIENCY, max_tries=len(text)
+        )
+        for match in matcher:
             if match.start >= len(head) + len(run):
                 break
             if match.start == len(head) and match.end >= len(head) + len(run):
@@ -151,8 +160,8 @@ def _ask(
 def _outermost(spans: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Sort spans and drop those within another of the same row (Presidio's ``remove_duplicates``)."""
     spans = spans[np.lexsort((-spans[:, 2], spans[:, 1], spans[:, 0]))]
-    kept: list[list[int]] = []
-    for row, start, stop in spans.tolist():
-        if not kept or kept[-1][0] != row or stop > kept[-1][2]:
-            kept.append([row, start, stop])
-    return np.array(kept, np.int64).reshape(-1, 3)
+    width = int(spans[:, 2].max(initial=0)) + 1
+    reached = np.maximum.accumulate(spans[:, 0] * width + spans[:, 2])
+    kept = np.ones(len(spans), np.bool_)
+    kept[1:] = reached[1:] > reached[:-1]
+    return spans[kept]

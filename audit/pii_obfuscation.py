@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from audit.kernels.anchors import Anchors, Places, find_anchors, prepare
 from audit.kernels.buffers import Bytes, Offsets, string_buffers
 from audit.kernels.candidates import Windows, code_points_before
 from audit.kernels.gathering import SEPARATOR, windows_around
+from audit.pii_budget import Budget, Over, window_bytes
 from audit.pii_search import Hit
 from audit.presidio import CONTEXT_REACH, Recogniser, hits
 
@@ -154,18 +154,18 @@ class _Window:
 
 
 def search_disguised(
-    texts: pa.Array, recognisers: Sequence[Recogniser], budget: int
-) -> tuple[list[Hit], npt.NDArray[np.bool_]]:
+    texts: pa.Array, recognisers: Sequence[Recogniser], budget: Budget
+) -> tuple[list[Hit], Over]:
     """Find values that only their plain form shows.
 
     Args:
         texts: n texts, without nulls.
         recognisers: Whom to ask for the plain form.
-        budget: Bytes of windows that one text may have.
+        budget: ``max_bytes`` of windows, which all recognisers share.
 
     Returns:
-        The hits, with the plain form as value and the written form's code points, and n flags, true where
-        a text was not searched.
+        The hits, with the plain form as value and the written form's code points, and for the kind of each
+        recogniser n flags, true where a text was not searched.
 
     Raises:
         MatchingError: A recogniser gave up.
@@ -173,9 +173,7 @@ def search_disguised(
     data, offsets = string_buffers(texts)
     places = find_anchors(data, offsets, _anchors())
     windows = windows_around(data, offsets, _telling(data, offsets, places), REACH, REACH)
-    work = np.zeros(len(texts), np.int64)
-    np.add.at(work, windows[:, 0], windows[:, 2] - windows[:, 1])
-    over = work > budget
+    over = window_bytes(windows, len(texts)) > budget.max_bytes
     kept = windows[~over[windows[:, 0]]]
     found = [
         hit
@@ -183,7 +181,7 @@ def search_disguised(
         for recogniser in recognisers
         for hit in _hits_in(chunk, recogniser)
     ]
-    return found, over
+    return found, {kind: over for recogniser in recognisers for kind in recogniser.supported_entities}
 
 
 @cache

@@ -21,8 +21,9 @@ from audit.kernels.anchors import Anchors, Places, find_anchors, prepare
 from audit.kernels.buffers import Bytes, Offsets, string_buffers
 from audit.kernels.candidates import Windows, code_points_before
 from audit.kernels.gathering import SEPARATOR, gather, windows_around
+from audit.pii_budget import Budget, Over, window_bytes
 from audit.pii_checks import CHECKS
-from audit.pii_recognisers import Recogniser, compile_pattern
+from audit.pii_recognisers import Recogniser, compile_pattern, program_size
 from audit.spans import Span
 
 #: Code points of context that a hit carries, as for Presidio's.
@@ -51,39 +52,71 @@ class _Column:
 
 
 def search_patterns(
-    texts: pa.Array, recognisers: tuple[Recogniser, ...], budget: int
-) -> tuple[list[PatternHit], npt.NDArray[np.bool_]]:
-    """Find raw hits, and the texts that were not searched because their windows exceed the budget.
+    texts: pa.Array, recognisers: tuple[Recogniser, ...], budget: Budget
+) -> tuple[list[PatternHit], Over]:
+    """Find raw hits, and the texts that were not searched because a kind's budget is spent.
 
     Args:
         texts: n texts, without nulls.
         recognisers: Whom to ask.
-        budget: Bytes around literals, over all recognisers, that one text may have. Recognisers without
-            literals read whole texts in linear time, and do not count.
+        budget: ``max_bytes`` around a kind's literals and ``max_pattern_steps``. Recognisers without
+            literals read whole texts, of which only the steps count.
 
     Returns:
-        The hits, and n flags, true where a text was not searched.
+        The hits, and by kind n flags, true where a text was not searched.
     """
     column = _Column(texts, *string_buffers(texts))
-    anchored = [each for each in recognisers if each.anchors or each.words]
-    places = find_anchors(column.data, column.offsets, _anchors(recognisers))
-    windows = {
-        index: windows_around(column.data, column.offsets, _sorted(own), each.before, each.after)
-        for index, (each, own) in enumerate(zip(anchored, _by_owner(places, recognisers), strict=True))
-        if len(own)
-    }
-    work = np.zeros(len(texts), np.int64)
-    for found in windows.values():
-        np.add.at(work, found[:, 0], found[:, 2] - found[:, 1])
-    over = work > budget
+    windows = _windows(column, recognisers)
+    over = _over(column, recognisers, windows, budget)
     hits: list[PatternHit] = []
-    for index, found in windows.items():
-        hits += _hits(column, anchored[index], found[~over[found[:, 0]]])
+    for each, found in zip(recognisers, windows, strict=True):
+        if found is None:
+            rows = _candidates(texts, each, ~over[each.kind])
+            hits += _hits(column, each, column.everything(rows))
+        else:
+            hits += _hits(column, each, found[~over[each.kind][found[:, 0]]])
+    return hits, over
+
+
+def _windows(column: _Column, recognisers: tuple[Recogniser, ...]) -> list[Windows | None]:
+    """Windows around each recogniser's literals; None where it has none."""
+    places = find_anchors(column.data, column.offsets, _anchors(recognisers))
+    owners = np.array([owner for owner, _, _ in _literals(recognisers)], np.int64)
+    present = owners[places[:, 2]]
+    found: list[Windows | None] = []
+    owner = 0
     for each in recognisers:
         if not (each.anchors or each.words):
-            rows = _candidates(texts, each)
-            hits += _hits(column, each, column.everything(rows[~over[rows]]))
-    return hits, over
+            found.append(None)
+            continue
+        own = places[present == owner] if len(places) else places
+        found.append(
+            windows_around(column.data, column.offsets, _sorted(own), each.before, each.after)
+            if len(own)
+            else np.empty((0, 3), np.int64)
+        )
+        owner += 1
+    return found
+
+
+def _over(
+    column: _Column,
+    recognisers: tuple[Recogniser, ...],
+    windows: Sequence[Windows | None],
+    budget: Budget,
+) -> dict[str, npt.NDArray[np.bool_]]:
+    """Where a kind's budget is spent, over all its recognisers."""
+    sizes = np.diff(column.offsets)
+    read = {each.kind: np.zeros(len(sizes), np.int64) for each in recognisers}
+    steps = {each.kind: np.zeros(len(sizes), np.int64) for each in recognisers}
+    for each, found in zip(recognisers, windows, strict=True):
+        if found is not None and not len(found):
+            continue
+        work = sizes if found is None else window_bytes(found, len(sizes))
+        steps[each.kind] += work * sum(program_size(pattern.regex) for pattern in each.patterns)
+        if found is not None:
+            read[each.kind] += work
+    return {kind: (read[kind] > budget.max_bytes) | (steps[kind] > budget.max_pattern_steps) for kind in read}
 
 
 def _literals(recognisers: Iterable[Recogniser]) -> list[tuple[int, str, bool]]:
@@ -102,23 +135,21 @@ def _anchors(recognisers: tuple[Recogniser, ...]) -> Anchors:
     return prepare([literal for _, literal, _ in literals], [whole for _, _, whole in literals])
 
 
-def _by_owner(places: Places, recognisers: Sequence[Recogniser]) -> Iterator[Places]:
-    owners = np.array([owner for owner, _, _ in _literals(recognisers)], np.int64)
-    present = owners[places[:, 2]]
-    for owner in range(int(owners.max(initial=-1)) + 1):
-        yield places[present == owner]
-
-
 def _sorted(places: Places) -> Places:
     return places[np.lexsort((places[:, 1], places[:, 0]))]
 
 
-def _candidates(texts: pa.Array, recogniser: Recogniser) -> npt.NDArray[np.int64]:
-    """Rows that a pattern matches somewhere; Arrow's kernel is RE2 too."""
-    found = np.zeros(len(texts), np.bool_)
+def _candidates(
+    texts: pa.Array, recogniser: Recogniser, allowed: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.int64]:
+    """Of the rows allowed, those that a pattern matches somewhere; Arrow's kernel is RE2 too."""
+    rows = np.flatnonzero(allowed).astype(np.int64)
+    chosen = texts if allowed.all() else texts.take(pa.array(rows))
+    found = np.zeros(len(rows), np.bool_)
     for pattern in recogniser.patterns:
-        found |= pc.match_substring_regex(texts, pattern.regex).to_numpy(zero_copy_only=False)
-    return np.flatnonzero(found).astype(np.int64)
+        found |= pc.match_substring_regex(chosen, pattern.regex).to_numpy(zero_copy_only=False)
+    matching: npt.NDArray[np.int64] = rows[found]
+    return matching
 
 
 def _hits(column: _Column, recogniser: Recogniser, windows: Windows) -> Iterator[PatternHit]:

@@ -57,7 +57,7 @@ class PatternSpec(_Model):
         try:
             compile_pattern(regex)
         except re2.error as error:
-            raise ValueError("not a pattern of RE2 (no look-around, no back references)") from error
+            raise ValueError(_refusal(str(error))) from error
         return regex
 
 
@@ -115,6 +115,19 @@ def compile_pattern(regex: str) -> Any:
     options.log_errors = False
     options.max_mem = _PROGRAM_BYTES
     return re2.compile(regex, options)
+
+
+def program_size(regex: str) -> int:
+    """Return how many instructions a pattern has: RE2 takes at most so many steps for a byte."""
+    size: int = compile_pattern(regex).programsize
+    return size
+
+
+def _refusal(message: str) -> str:
+    """RE2's reason in words that say what to change; its own quotes the pattern."""
+    if "repetition" in message or "too large" in message:
+        return "its repeats are too many: nested counts multiply, to 1,000 and a program of 1 MB at most"
+    return "not a pattern of RE2 (no look-around, no back references)"
 
 
 @cache

@@ -10,8 +10,8 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from audit.kernels.identifier_numbers import CARD, ITIN, LICENCE, NHS, PASSPORT, SSN
-from audit.kernels.identifier_scan import EMAIL, IBAN, IP, MAC, NUMBER, WALLET
+from audit.kernels.identifier_numbers import CARD, ITIN, LICENCE, NHS, PASSPORT, SIN, SSN, UK_PASSPORT
+from audit.kernels.identifier_scan import EMAIL, IBAN, IP, MAC, MBI, NINO, NUMBER, WALLET
 
 
 class Shape(NamedTuple):
@@ -23,6 +23,7 @@ class Shape(NamedTuple):
 
 #: Entity -> digest of its patterns, and the windows that hold all their matches.
 _SHAPES: Mapping[str, tuple[str, Shape]] = {
+    "CA_SIN": ("a788c96d9851fa39", Shape(NUMBER, SIN)),
     "CREDIT_CARD": ("ae99c629e9463404", Shape(NUMBER, CARD)),
     "CRYPTO": ("12ea767c505e472b", Shape(WALLET, 1)),
     "EMAIL_ADDRESS": ("457257c8c64fb2d5", Shape(EMAIL, 1)),
@@ -31,7 +32,10 @@ _SHAPES: Mapping[str, tuple[str, Shape]] = {
     "MAC_ADDRESS": ("5d4db445cd282ded", Shape(MAC, 1)),
     "MEDICAL_LICENSE": ("ba956a8ca9ad4e9e", Shape(NUMBER, LICENCE)),
     "UK_NHS": ("4a3c66a290ac7dc5", Shape(NUMBER, NHS)),
+    "UK_NINO": ("633cf8045f13a851", Shape(NINO, 1)),
+    "UK_PASSPORT": ("9fe4a44962f0a738", Shape(NUMBER, UK_PASSPORT)),
     "US_ITIN": ("270d4951e0185e73", Shape(NUMBER, ITIN)),
+    "US_MBI": ("69a6c93d79006c95", Shape(MBI, 1)),
     "US_PASSPORT": ("dd5062e9bca830f4", Shape(NUMBER, PASSPORT)),
     "US_SSN": ("d0fddc846eedb27b", Shape(NUMBER, SSN)),
 }

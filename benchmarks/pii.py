@@ -136,7 +136,7 @@ def _ours(stock: dict[str, Any], kinds: Sequence[str]) -> Any:
 
 def _our_hits(texts: list[str], stock: dict[str, Any]) -> dict[str, set[Hit]]:
     found, over = search(Texts(pa.array(texts, pa.large_string())), _ours(stock, list(stock)), 1 << 60)
-    assert not over.any()
+    assert not over
     hits: dict[str, set[Hit]] = defaultdict(set)
     for hit in found:
         hits[hit.span.kind].add((hit.row, hit.span.start, hit.span.end, hit.span.score))

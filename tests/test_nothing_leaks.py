@@ -137,6 +137,24 @@ def test_ids_addresses_and_labels_leave_nothing(tmp_path: Path, run_audit: Calla
     assert holders(audit.run.folder, wanted) == set()
 
 
+def test_numbers_and_tokens_in_ids_and_addresses_leave_nothing(tmp_path: Path, run_audit: Callable) -> None:
+    card, iban = PLANTED["CREDIT_CARD"].replace(" ", ""), PLANTED["IBAN_CODE"].replace(" ", "")
+    token = "gh" + "p_" + "a1B2c3" * 6
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    rows = [
+        {"id": f"order-{card}", "text": page(1), "url": f"https://example.com/pay?card={card}"},
+        {"id": iban, "text": page(2), "url": f"https://example.com/{iban}/statement", "source": iban},
+        {"id": token, "text": page(3), "url": f"https://example.com/r?access_token={token}"},
+        {"id": "wärter.leakcheck@exämple.org", "text": page(4), "source": PLANTED["CREDIT_CARD"]},
+    ]
+    lines = [json.dumps(row) for row in rows]
+    (folder / "pages.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    audit = run_audit(folder, screens=SCREENS)
+    wanted = [card, iban, token, "wärter.leakcheck", PLANTED["CREDIT_CARD"]]
+    assert holders(audit.run.folder, wanted) == set()
+
+
 def test_a_file_name_stands_only_where_sources_are_read_again_from(
     tmp_path: Path, run_audit: Callable
 ) -> None:

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-import time
+from pathlib import Path
 
+import numpy as np
 import phonenumbers
 import pyarrow as pa
 import pytest
@@ -10,11 +11,13 @@ from hypothesis import strategies as st
 from phonenumbers import PhoneNumberMatcher
 from presidio_analyzer.predefined_recognizers import PhoneRecognizer
 
+from audit import phone_plan_cache, phone_plans
 from audit.digit_automata import accepting
 from audit.digit_patterns import Prefix, UnsupportedPattern, parse, prefixes
 from audit.kernels.buffers import string_buffers
+from audit.kernels.phone_scan import TAIL
 from audit.phone_plans import UNDECIDED, VALID, plan_of
-from audit.phones import PhoneNumbers, search
+from audit.phones import MAX_LIBRARY_BYTES, MAX_NUMBERS, MAX_STEPS, PhoneNumbers, search
 
 REGIONS = ("US", "DE", "BR")
 STOCK = PhoneRecognizer(supported_regions=REGIONS)
@@ -139,23 +142,102 @@ def test_slices_and_rows() -> None:
     assert search(*string_buffers(column), ("US",)).spans.tolist() == [[1, 3, 15]]
 
 
-@pytest.mark.parametrize(
-    "unit",
-    ["7", "1 ", "1/2(", "12.", "(1", "x1", "1x2 ", "+49 ", "+1-", "212-555-0123 ", "\u0661", "\U0001f600"],
-)
-def test_hostile_texts_end_soon_and_are_accounted(unit: str) -> None:
-    found("warm up 212 555 0123")
-    begin = time.process_time()
-    result = found(unit * (1_000_000 // len(unit.encode())))
-    assert time.process_time() - begin < 8
-    assert not (result.over[0] and len(result.spans))
+HOSTILE = [
+    *("7", "0", "1 ", "1-", "12.", "12/", "1/2(", "(1", "1)", "+", "+1", "+49 ", "+1-", "x1", "1x2 ", "1~2 "),
+    *("123 ext 4 ", "1 ext 2 ", "12/12/12 ", "1 2 3 4 5 6 7 8 9 ", "212-555-0123 ", "+33 1 23 45 67 89, "),
+    *("\uff11", "\u0661", "\u0661\u0661\u0661 ", "\U0001f600", "word 12, ", "\n"),
+]
 
 
-def test_over_budget_texts_have_no_numbers_and_others_do() -> None:
-    data, offsets = string_buffers(pa.array(["1 2 3 " * 1000 + "212-555-0123", "212-555-0123"]))
+@pytest.mark.parametrize("unit", HOSTILE)
+def test_work_on_hostile_texts_is_linear_or_over_budget(unit: str) -> None:
+    size = 200_000
+    result = found(unit * (size // len(unit.encode())))
+    steps, library, numbers = result.work[0].tolist()
+    most = size * 300  # symbols of a candidate, in the ways to split it
+    assert result.over[0] or (steps <= most and library <= MAX_LIBRARY_BYTES and numbers <= MAX_NUMBERS)
+    assert steps <= MAX_STEPS + most
+    assert numbers <= MAX_NUMBERS + size // 10
+    assert result.asked <= len(REGIONS) * MAX_LIBRARY_BYTES // TAIL
+
+
+def test_a_run_of_marks_is_searched_once() -> None:
+    text = "2125551" + "x" * 300_000 + "2125551"
+    assert found(text).work[0, 0] < 20 * len(text)
+
+
+def test_valid_numbers_without_end_are_found_or_over_budget() -> None:
+    few, many = "212-555-0123 fax +44 20 7946 0958; " * 500, "212-555-0123, " * 40_000
+    result = found(few, many, "212-555-0123", regions=("US", "GB"))
+    assert result.over.tolist() == [False, True, False]
+    assert np.bincount(result.spans[:, 0]).tolist() == [1000, MAX_NUMBERS, 1]
+
+
+def test_broken_numbers_without_end_hide_no_number() -> None:
+    # libphonenumber gives up after 65,535; the scan counts symbols instead.
+    text = "1 2 3 4 5 6 7 8 9 " * 70_000
+    assert values(f"{text}, tel. 212-555-0123") == ["212-555-0123"]
+
+
+def test_runs_for_the_library_count_with_what_is_kept_behind_them() -> None:
+    data, offsets = string_buffers(pa.array(["212-555-0123 ext. 4, and so on. " * 10, "212-555-0123 x 4."]))
+    result = search(data, offsets, ("US",), max_library_bytes=300)
+    assert result.over.tolist() == [True, False]
+    assert result.work[0, 1] > 300
+    assert result.asked == 4
+
+
+def test_over_budget_texts_keep_what_was_found_and_others_are_whole() -> None:
+    data, offsets = string_buffers(
+        pa.array(["212-555-0123, " + "1 2 3 " * 1000 + "212-555-0123", "212-555-0123"])
+    )
     result = search(data, offsets, ("US",), max_steps=5000)
     assert result.over.tolist() == [True, False]
-    assert result.spans.tolist() == [[1, 0, 12]]
+    assert result.spans.tolist() == [[0, 0, 12], [1, 0, 12]]
+
+
+def test_plans_are_kept_on_disk_and_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    fresh = phone_plan_cache.plan_of.__wrapped__
+    first = fresh("US")
+    file = next((tmp_path / "corpus-audit" / "phone-plans").iterdir())
+    monkeypatch.setattr(phone_plans, "plan_of", lambda region: pytest.fail("compiled again"))
+    assert np.array_equal(fresh("US").plain.moves, first.plain.moves)
+    assert np.array_equal(fresh("US").plus.outputs, first.plus.outputs)
+    assert phone_plan_cache.trouble() is None
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for damage in (lambda data: data[:-100], lambda data: data[:50] + b"x" + data[51:], lambda data: b""):
+        intact = file.read_bytes()
+        file.write_bytes(damage(intact))
+        assert np.array_equal(fresh("US").plain.moves, first.plain.moves)
+        assert file.read_bytes() == intact
+
+
+def test_that_a_region_cannot_be_compiled_is_kept_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    fresh = phone_plan_cache.plan_of.__wrapped__
+    assert fresh("AR") is None
+    monkeypatch.setattr(phone_plans, "plan_of", lambda region: pytest.fail("compiled again"))
+    assert fresh("AR") is None
+
+
+def test_without_a_cache_plans_are_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file", Path("/proc/none")):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(place))
+        assert phone_plan_cache.plan_of.__wrapped__("GB") is not None
+        assert phone_plan_cache.trouble() is not None
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "expanduser", _no_home)
+    assert phone_plan_cache.plan_of.__wrapped__("GB") is not None
+    assert "no home" in str(phone_plan_cache.trouble())
+
+
+def _no_home(path: Path) -> Path:
+    raise RuntimeError("Could not determine home directory.")
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ import pytest
 
 from audit import pii_profiles
 from audit.errors import ConfigurationError
+from audit.pii_budget import Budget
 from audit.pii_kinds import KINDS
 from audit.pii_patterns import search_patterns
-from audit.pii_recognisers import BUILT_IN, built_in, custom
+from audit.pii_recognisers import BUILT_IN, built_in, custom, program_size
 from audit.screens import ScreenContext
 from audit.screens.pii import Pii
 
@@ -84,8 +85,25 @@ def test_a_missing_file_is_a_configuration_error(tmp_path: Path) -> None:
 def test_a_bomb_does_not_stall(staff: Path) -> None:
     staff.write_text(STAFF.replace("\\bEMP-(?P<value>\\d{6})\\b", "(a+)+(b|a)*c$"), encoding="utf-8")
     began = time.process_time()
-    search_patterns(pa.array(["a" * 100_000]), custom(str(staff)).recognisers, 10**6)
+    search_patterns(pa.array(["a" * 100_000]), custom(str(staff)).recognisers, Budget())
     assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize("regex", ["(a{100}){100}", "((\\w{1,50} ){1,20}){1,10}!", "\\pL{1,900}x"])
+def test_repeats_that_multiply_are_refused_in_plain_words(staff: Path, regex: str) -> None:
+    staff.write_text(STAFF.replace("\\bEMP-(?P<value>\\d{6})\\b", regex), encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="its repeats are too many"):
+        custom(str(staff))
+
+
+def test_a_pattern_that_reads_whole_texts_is_bounded_by_steps(staff: Path) -> None:
+    staff.write_text(STAFF.replace("\\bEMP-(?P<value>\\d{6})\\b", "(?:a?){500}a{500}"), encoding="utf-8")
+    bare = custom(str(staff)).recognisers
+    texts = pa.array(["a" * 1000, "a" * 100_000])
+    size = program_size(bare[0].patterns[0].regex)
+    hits, over = search_patterns(texts, bare, Budget(max_pattern_steps=1000 * size))
+    assert [flags.tolist() for flags in over.values()] == [[False, True]]
+    assert {hit.row for hit in hits} == {0}
 
 
 def test_built_in_files_are_valid_and_kinds_are_told_apart() -> None:

@@ -16,8 +16,8 @@ from audit.kernels.number_characters import DIGIT
 from audit.kernels.utf8 import decode
 
 #: Kinds, as bits.
-SSN, PASSPORT, ITIN, NHS, CARD, LICENCE = 1, 2, 4, 8, 16, 32
-ALL_NUMBERS = 63
+SSN, PASSPORT, ITIN, NHS, CARD, LICENCE, SIN, UK_PASSPORT = 1, 2, 4, 8, 16, 32, 64, 128
+ALL_NUMBERS = 255
 
 #: Longest run of digits that is told from a longer one; no pattern here has a run of 18.
 RUN_CAP = 20
@@ -77,6 +77,16 @@ def _social(lengths: npt.NDArray[np.int64], signs: npt.NDArray[np.int64]) -> boo
 
 
 @njit(nogil=True, cache=True)
+def _insurance(lengths: npt.NDArray[np.int64], signs: npt.NDArray[np.int64]) -> bool:
+    """9 digits, or three times 3: the forms of Canadian social insurance numbers."""
+    if lengths[0] == 9:
+        return _ends(signs, 0)
+    if lengths[0] != 3 or lengths[1] != 3 or lengths[2] != 3:
+        return False
+    return joined(signs[0]) and signs[0] == signs[1] and _ends(signs, 2)
+
+
+@njit(nogil=True, cache=True)
 def _health(lengths: npt.NDArray[np.int64], signs: npt.NDArray[np.int64]) -> bool:
     """3, 3 and 4 digits, with a space, a hyphen or nothing between."""
     a, b, c = lengths[0], lengths[1], lengths[2]
@@ -127,6 +137,8 @@ def number_bits(
     after_letter = letter_before(data, first, at)
     if after_letter and ((data[at] == 57 and lengths[0] >= 8) or _second_letter(data, first, at, lengths[0])):
         bits |= LICENCE
+    if after_letter and lengths[0] == 7 and _ends(signs, 0):
+        bits |= UK_PASSPORT
     if lengths[0] == 8 and (after_letter or (at > first and data[at - 1] >= 0x80)) and _ends(signs, 0):
         bits |= PASSPORT
     if at > first and is_word(data[at - 1]):
@@ -137,6 +149,8 @@ def number_bits(
         bits |= SSN
         if data[at] == 57:
             bits |= ITIN
+    if data[at] != 48 and data[at] != 56 and _insurance(lengths, signs):
+        bits |= SIN
     if _health(lengths, signs):
         bits |= NHS
     if _card(lengths, signs) and (data[at] == 49 or 51 <= data[at] <= 54):

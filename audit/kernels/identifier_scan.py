@@ -34,6 +34,8 @@ from audit.kernels.identifier_shapes import (
     is_mac,
     is_wallet,
     letter_before,
+    mbi_end,
+    nino_end,
 )
 from audit.kernels.utf8 import character_past, characters_back
 
@@ -43,11 +45,11 @@ Shaped: TypeAlias = npt.NDArray[np.int64]
 Integers: TypeAlias = npt.NDArray[np.int64]
 
 #: Groups of windows.
-NUMBER, WALLET, IBAN, IP, MAC, EMAIL = range(6)
-_GROUPS = 6
+NUMBER, WALLET, IBAN, IP, MAC, EMAIL, NINO, MBI = range(8)
+_GROUPS = 8
 
 #: Windows that one place can add.
-_MOST_AT_ONCE = 8
+_MOST_AT_ONCE = 10
 #: Characters before a number that a pattern reads: two letters, and what stands before them.
 _BEFORE = 3
 #: Digits of the shortest number without a sign.
@@ -173,9 +175,14 @@ def _matters(data: Bytes, first: int, at: int, run: int, last: int, wallet_end: 
         beyond = _after(data, run + 1, last)
         if beyond >= 0x80 or (is_digit(beyond) and _goes_on(data, run - at, run, last)):
             return True
-    elif is_letter(beside) and at >= wallet_end and _may_be_long(data, at, last):
-        return True
-    return run - at > 1 and letter_before(data, first, at)
+    elif is_letter(beside):
+        if at >= wallet_end and _may_be_long(data, at, last):
+            return True
+        if run - at == 1 and mbi_end(data, at, last) >= 0:
+            return True
+    if run - at <= 1:
+        return False
+    return letter_before(data, first, at) or nino_end(data, first, at, last) >= 0
 
 
 @njit(nogil=True, cache=True)
@@ -199,12 +206,26 @@ def _number(
         _foreign(data, first, at, last, classes, out, seen)
     if at >= seen[_WALLET_END] and at + WALLET_LENGTH <= last:
         _wallet(data, first, at, last, out, seen)
+    _lettered(data, first, at, last, out, seen)
     if run - at > 1 and is_iban(data, first, at, last):
         start, stop = (
             characters_back(data, first, at, _BEFORE),
             character_past(data, iban_end(data, at, last), last),
         )
         _emit(out, seen, start - first, stop - first, IBAN, 1)
+
+
+@njit(nogil=True, cache=True)
+def _lettered(data: Bytes, first: int, at: int, last: int, out: Shaped, seen: Integers) -> None:
+    """Look for identifiers of both letters and digits that have their first digit at ``at``."""
+    end = nino_end(data, first, at, last)
+    if end >= 0:
+        start, stop = characters_back(data, first, at, _BEFORE + 1), character_past(data, end, last)
+        _emit(out, seen, start - first, stop - first, NINO, 1)
+    end = mbi_end(data, at, last)
+    if end >= 0:
+        start, stop = characters_back(data, first, at, 1), character_past(data, end, last)
+        _emit(out, seen, start - first, stop - first, MBI, 1)
 
 
 @njit(nogil=True, cache=True)

@@ -20,6 +20,9 @@ WALLET_LENGTH = 26
 WALLET_REACH = 60
 #: Characters that Presidio's pattern for IBANs takes from the first digit on, at most.
 _IBAN_REACH = 45
+#: What stands at each place of a Medicare number.
+_NUMERAL, _LETTER, _EITHER = 0, 1, 2
+_MBI = (0, 1, 2, 0, 1, 2, 0, 1, 1, 0, 0)
 _SPACE, _HYPHEN, _DOT, _COLON = 32, 45, 46, 58
 
 
@@ -111,6 +114,44 @@ def is_iban(data: Bytes, first: int, at: int, last: int) -> bool:
                 return False
             at += size
     return True
+
+
+@njit(nogil=True, cache=True)
+def nino_end(data: Bytes, first: int, at: int, last: int) -> int:
+    """Return the end of a British insurance number whose digits begin at ``at``; -1 when there is none.
+
+    Two letters, three pairs of digits and a letter up to D, with single spaces or nothing between.
+    """
+    letters = at - 1 if at > first and data[at - 1] == _SPACE else at
+    if not letter_before(data, first, letters):
+        return -1
+    if data[letters - 1] < 0x80 and not letter_before(data, first, letters - 1):
+        return -1
+    for pair in range(3):
+        if pair and at < last and data[at] == _SPACE:
+            at += 1
+        if at + 2 > last or not is_digit(data[at]) or not is_digit(data[at + 1]):
+            return -1
+        at += 2
+    if at < last and data[at] == _SPACE:
+        at += 1
+    return at + 1 if at < last and 97 <= data[at] | 32 <= 100 else -1
+
+
+@njit(nogil=True, cache=True)
+def mbi_end(data: Bytes, at: int, last: int) -> int:
+    """Return the end of a Medicare number that begins at ``at``; -1 when there is none.
+
+    Eleven digits and letters, of which some must be the one or the other, with or without two hyphens.
+    """
+    for place in range(len(_MBI)):
+        if (place == 4 or place == 7) and at < last and data[at] == _HYPHEN:
+            at += 1
+        size = alphanumeric_size(data, at, last)
+        if size == 0 or (_MBI[place] != _EITHER and is_digit(data[at]) != (_MBI[place] == _NUMERAL)):
+            return -1
+        at += size
+    return at
 
 
 @njit(nogil=True, cache=True)

@@ -20,6 +20,7 @@ from audit.screens import ScreenContext
 from audit.spans import Span, resolve_overlaps
 
 if TYPE_CHECKING:
+    from audit.pii_budget import Budget
     from audit.pii_patterns import PatternHit
     from audit.pii_recognisers import RecogniserFile
     from audit.pii_search import Hit
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 
 #: Digits alone, or as a decimal fraction.
 _BARE_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+#: Parameters that bound the work.
+_LIMITS = (
+    *("max_candidate_bytes", "max_candidates", "max_pattern_steps", "max_phone_steps"),
+    "max_library_bytes",
+)
 #: Code points after an IP address that tell whether it is one.
 _AFTER = 4
 
@@ -90,7 +96,11 @@ class Pii:
     hotline) and IP addresses that are private, reserved or for documentation; the kind stays. A profile may
     set others. ``flagged`` is true when a finding is at least medium.
 
-    A document whose windows exceed ``max_candidate_bytes`` is not evaluated (``failed: budget``).
+    Work is bounded by budgets that count bytes, candidates and steps, never time. Where a document spends
+    one, it is not evaluated for that kind: ``not_evaluated`` names the kinds, and the other kinds' findings
+    stay, as do those of the kind that were made before (there may be more). A document that is flagged by
+    what was found counts as evaluated, for more could change nothing of that; any other has the state
+    ``failed: budget for`` the kinds, so that upper limits count it as a hit.
 
     Attributes:
         countries: Presidio's country tags whose national identifiers are searched for. Patterns belong to
@@ -99,8 +109,14 @@ class Pii:
         entities: Kinds to search for instead of the defaults, by Presidio's name or ours, of any country.
         phone_regions: Regions (ISO 3166) whose national phone numbers are read without a country code.
         minimum_score: Least score of a finding, in [0, 1].
-        max_candidate_bytes: Work limit per document, in bytes of windows, for each of the three passes
-            (Presidio's, patterns, disguises).
+        max_candidate_bytes: Bytes of windows that the recognisers of one kind read of a document, in each of
+            the three passes (Presidio's, patterns, disguises).
+        max_candidates: Raw hits of one kind in a document that are checked and graded.
+        max_pattern_steps: Bytes times instructions of the compiled pattern, for the recognisers of one kind
+            that are data: the steps that RE2 needs at most. Bounds patterns of your own without literals,
+            which read whole documents.
+        max_phone_steps: Symbols of a document that the phone scan looks at, over all regions.
+        max_library_bytes: Bytes of a document that ``phonenumbers`` itself reads, over all regions.
         profile: ``default``, ``gdpr``, ``hipaa_safe_harbor`` or ``secrets_only``: kinds and severities.
         custom: YAML file of further recognisers (``audit.pii_recognisers``), relative to the working
             directory; on whatever the profile.
@@ -112,15 +128,20 @@ class Pii:
     phone_regions: tuple[str, ...] = ("US", "GB")
     minimum_score: float = 0.4
     max_candidate_bytes: int = 1_000_000
+    max_candidates: int = 20_000
+    max_pattern_steps: int = 1_000_000_000
+    max_phone_steps: int = 50_000_000
+    max_library_bytes: int = 100_000
     profile: str = "default"
     custom: str = ""
 
     name: ClassVar[str] = "pii"
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     measures: ClassVar[Mapping[str, pa.DataType]] = {
         "findings": pa.int32(),
         "severity": pa.string(),
         "flagged": pa.bool_(),
+        "not_evaluated": pa.list_(pa.string()),
     }
     needs: ClassVar[tuple[str, ...]] = ()
     uses_key: ClassVar[bool] = True
@@ -129,8 +150,9 @@ class Pii:
         """Check the ranges of numbers; names are checked when the recognisers are built."""
         if not 0 <= self.minimum_score <= 1:
             raise ConfigurationError("must lie in [0, 1]", key="screens.pii.minimum_score")
-        if self.max_candidate_bytes < 1:
-            raise ConfigurationError("must be at least 1", key="screens.pii.max_candidate_bytes")
+        for limit in _LIMITS:
+            if getattr(self, limit) < 1:
+                raise ConfigurationError("must be at least 1", key=f"screens.pii.{limit}")
 
     def resources(self) -> Mapping[str, str]:
         """Return the libraries' versions and the digests of profile and recogniser files.
@@ -143,6 +165,12 @@ class Pii:
 
         return {**library_versions(), **pattern_versions(), **_selection(self).digests()}
 
+    def searches_for(self, kind: str) -> bool:
+        """Whether findings of a kind are possible with these parameters; other canaries do not apply."""
+        selection = _selection(self)
+        named = {name for each in selection.presidio for name in each.supported_entities}
+        return kind in named | {each.kind for each in selection.patterns}
+
     def measure(self, batch: pa.RecordBatch, context: ScreenContext) -> ScreenResult:
         """Search the texts of a batch.
 
@@ -150,25 +178,26 @@ class Pii:
             ConfigurationError: A name is unknown, or there is no key.
             MatchingError: A recogniser gave up on a text.
         """
-        from audit.pii_obfuscation import search_disguised
-        from audit.pii_patterns import search_patterns
-        from audit.pii_search import Texts, search
+        from audit.pii_raw_hits import TextReader, raw_hits
 
         if not context.hmac_key:
             raise ConfigurationError("the pii screen needs the HMAC key, and was given none")
-        texts, selection, budget = batch.column("text"), _selection(self), self.max_candidate_bytes
-        plain, over = search(Texts(texts), selection.presidio, budget)
-        disguised, over_disguised = search_disguised(texts, selection.disguised(), budget)
-        matched, over_patterns = search_patterns(texts, selection.patterns, budget)
-        over = over | over_disguised | over_patterns
-        scored = self._scored((*plain, *disguised, *matched), selection, lambda row: str(texts[row].as_py()))
-        rows = _findings((hit for hit in scored if not over[hit.row]), context.hmac_key)
-        reason = f"failed: budget of {self.max_candidate_bytes} candidate bytes"
-        not_evaluated = dict.fromkeys(over.nonzero()[0].tolist(), reason)
-        return ScreenResult(
-            _measurements(rows, batch.num_rows, not_evaluated),
-            pa.Table.from_pylist(rows, FINDING_SCHEMA),
-            not_evaluated,
+        texts, selection = batch.column("text"), _selection(self)
+        hits, over = raw_hits(texts, selection, self._budget())
+        scored = self._scored(hits, selection, TextReader(texts))
+        rows = _findings(scored, context.hmac_key)
+        measurements, not_evaluated = _measurements(rows, batch.num_rows, over)
+        return ScreenResult(measurements, pa.Table.from_pylist(rows, FINDING_SCHEMA), not_evaluated)
+
+    def _budget(self) -> Budget:
+        from audit.pii_budget import Budget
+
+        return Budget(
+            self.max_candidate_bytes,
+            self.max_candidates,
+            self.max_pattern_steps,
+            self.max_phone_steps,
+            self.max_library_bytes,
         )
 
     def _scored(
@@ -254,20 +283,23 @@ def _finding(hit: _Scored, key: bytes) -> dict[str, object]:
 
 
 def _measurements(
-    findings: list[dict[str, object]], n: int, not_evaluated: Mapping[int, str]
-) -> dict[str, pa.Array]:
+    findings: list[dict[str, object]], n: int, over: Mapping[int, tuple[str, ...]]
+) -> tuple[dict[str, pa.Array], dict[int, str]]:
+    """The columns, and why documents were not evaluated: a flagged one stays flagged."""
     grades: list[list[int]] = [[] for _ in range(n)]
     for finding in findings:
         grades[int(str(finding["row"]))].append(SEVERITIES.index(str(finding["severity"])))
-    evaluated = [row not in not_evaluated for row in range(n)]
     medium = SEVERITIES.index("medium")
-    return {
+    flagged = [
+        any(s >= medium for s in g) or (None if row in over else False) for row, g in enumerate(grades)
+    ]
+    columns = {
         "findings": pa.array(
-            [len(g) if e else None for g, e in zip(grades, evaluated, strict=True)], pa.int32()
+            [len(g) if g or row not in over else None for row, g in enumerate(grades)], pa.int32()
         ),
         "severity": pa.array([SEVERITIES[max(g)] if g else None for g in grades], pa.string()),
-        "flagged": pa.array(
-            [any(s >= medium for s in g) if e else None for g, e in zip(grades, evaluated, strict=True)],
-            pa.bool_(),
-        ),
+        "flagged": pa.array(flagged, pa.bool_()),
+        "not_evaluated": pa.array([over.get(row) for row in range(n)], pa.list_(pa.string())),
     }
+    reasons = {row: f"failed: budget for {', '.join(kinds)}" for row, kinds in over.items()}
+    return columns, {row: reason for row, reason in reasons.items() if not flagged[row]}

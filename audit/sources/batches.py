@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, fields
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from audit.identifiers import mask_identifiers
 from audit.model import DOCUMENT_SCHEMA, Batch, Reject, Shard
 from audit.sources.contracts import ReadLimits
-from audit.sources.values import Refusal, mask_emails
+from audit.sources.values import Refusal
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ def build_batch(
         rejects = sorted([*rejects, *_rejects(raw, unfit, limits)], key=lambda r: r.position)
         keep = pc.invert(unfit)
         columns = {name: column.filter(keep) for name, column in columns.items()}
-    columns["doc_id"] = mask_emails(_ids(shard, columns["doc_id"], columns["position"]))
-    columns["url"] = mask_emails(columns["url"])
+    columns["doc_id"] = mask_identifiers(_ids(shard, columns["doc_id"], columns["position"]))
+    columns["url"] = mask_identifiers(columns["url"])
     documents = pa.RecordBatch.from_arrays([columns[f.name] for f in DOCUMENT_SCHEMA], schema=DOCUMENT_SCHEMA)
     return Batch(documents, tuple(rejects), bytes_read)
 

@@ -7,20 +7,11 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import pyarrow as pa
 import pyarrow.compute as pc
-
-#: What stands for an e-mail address in an id or a URL.
-EMAIL_MASK: Final = "[EMAIL]"
-
-# The sign may be percent-encoded (also twice), an entity or full-width; the name may be in any script.
-_EMAIL_SIGN = r"(?:@|%(?:25)*40|&#64;|＠)"
-_EMAIL = rf"[\p{{L}}\p{{N}}._%+\-]+{_EMAIL_SIGN}" r"[\p{L}\p{N}\-]+(?:\.[\p{L}\p{N}\-]+)+"
-
-_URL_USER = r"://[^/?#\s@]+@"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -135,21 +126,6 @@ def _label(value: Any) -> str | None:
     if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT_FLOAT:
         return str(int(value))  # an integer column that once held a null
     return str(value) if isinstance(value, int | UUID) else None
-
-
-def mask_emails(values: pa.Array) -> pa.Array:
-    """Replace e-mail addresses, percent-encoded ones too, by ``EMAIL_MASK``; drop the user of a URL.
-
-    Two ids that differ in the address alone become the same: ids need not be unique here, a document is
-    named by shard and position.
-    """
-    signed = pc.match_substring_regex(values, _EMAIL_SIGN).fill_null(False)
-    if signed.true_count == 0:
-        return values
-    # First the user, lest user:password@host read as an address and take the host with it.
-    hosted = pc.replace_substring_regex(values.filter(signed), pattern=_URL_USER, replacement="://")
-    masked = pc.replace_substring_regex(hosted, pattern=_EMAIL, replacement=EMAIL_MASK)
-    return pc.replace_with_mask(values, signed, masked)
 
 
 def timestamps(values: Sequence[Any]) -> pa.Array:

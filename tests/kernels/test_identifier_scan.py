@@ -10,8 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audit.kernels.buffers import string_buffers
-from audit.kernels.identifier_numbers import ALL_NUMBERS, CARD, ITIN, LICENCE, NHS, PASSPORT, SSN
-from audit.kernels.identifier_scan import EMAIL, IBAN, IP, MAC, NUMBER, WALLET, scan_identifiers
+from audit.kernels.identifier_numbers import (
+    ALL_NUMBERS,
+    CARD,
+    ITIN,
+    LICENCE,
+    NHS,
+    PASSPORT,
+    SIN,
+    SSN,
+    UK_PASSPORT,
+)
+from audit.kernels.identifier_scan import EMAIL, IBAN, IP, MAC, MBI, NINO, NUMBER, WALLET, scan_identifiers
 from audit.kernels.number_characters import character_classes
 from audit.pii_search import Hit, Texts, search
 from audit.pii_shapes import patterns_digest, shape_of
@@ -20,10 +30,12 @@ from audit.presidio import recognisers
 SHAPED = (
     *("CREDIT_CARD", "CRYPTO", "EMAIL_ADDRESS", "IBAN_CODE", "IP_ADDRESS", "MAC_ADDRESS"),
     *("MEDICAL_LICENSE", "UK_NHS", "US_ITIN", "US_PASSPORT", "US_SSN"),
+    *("CA_SIN", "UK_NINO", "UK_PASSPORT", "US_MBI"),
 )
 ALL = recognisers((), SHAPED, ())
 #: Signs, digits of other scripts, and letters that match s and k without case.
 ALPHABETS = (
+    *("AB12 34cdKſ", "1EG4-TE5MK73Aſ0", "123-456 789", "AB 1234567é"),
     *(
         "0123456789- .",
         "45 -1",
@@ -44,6 +56,7 @@ VALUES = (
     *("4111 1111 1111 1111", "GB82 WEST 1234 5698 7654 32", "219-09-9999", "jane.doe@example.com"),
     *("192.0.2.17", "2001:db8::1", "00:00:5e:00:53:01", "0000.5e00.5301", "943 476 5919", "912-70-1234"),
     *("AB1234563", "X12345678", "123456789", "::ffff:192.0.2.1", "fe80::1%eth0/64", "a@example.co"),
+    *("AA 12 34 56 C", "AA123456C", "1EG4-TE5-MK73", "1EG4TE5MK73", "046 454 286", "AB1234567"),
     "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa",
 )
 noise = st.sampled_from(ALPHABETS).flatmap(lambda alphabet: st.text(st.sampled_from(alphabet), max_size=40))
@@ -86,7 +99,7 @@ def test_windows_of_a_group_are_sorted_disjoint_and_cut_between_code_points(
     for row, start, stop, _, _ in found.tolist():
         raw[row][start:stop].decode()
     assert found[:, 0].tolist() == sorted(found[:, 0].tolist())
-    for group in range(6):
+    for group in range(8):
         own = found[found[:, 3] == group].tolist()
         assert all(a[0] < b[0] or a[2] < b[1] for a, b in pairwise(own))
 
@@ -96,11 +109,15 @@ def test_windows_of_a_group_are_sorted_disjoint_and_cut_between_code_points(
     [
         ("219-09-9999", NUMBER, SSN),
         ("912-70-1234", NUMBER, SSN | ITIN),
-        ("123456789", NUMBER, SSN | PASSPORT),
+        ("123456789", NUMBER, SSN | PASSPORT | SIN),
+        ("146 454 286", NUMBER, SIN),
+        ("AB1234563", NUMBER, LICENCE | UK_PASSPORT),
+        ("AA 12 34 56 C", NINO, 1),
+        ("AA123456C", NINO, 1),
+        ("1EG4-TE5-MK73", MBI, 1),
         ("X12345678", NUMBER, PASSPORT),
         ("943 476 5919", NUMBER, NHS),
         ("4111-1111-1111-1111", NUMBER, CARD),
-        ("AB1234563", NUMBER, LICENCE),
         ("AB１234563", NUMBER, ALL_NUMBERS),
         ("1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa", WALLET, 1),
         ("GB82WEST12345698765432", IBAN, 1),

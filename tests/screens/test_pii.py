@@ -139,6 +139,8 @@ def test_without_the_key_it_refuses_to_work() -> None:
         (lambda: Pii(phone_regions=("UK",)).resources(), "phone_regions"),
         (lambda: Pii(minimum_score=2), "minimum_score"),
         (lambda: Pii(max_candidate_bytes=0), "max_candidate_bytes"),
+        (lambda: Pii(max_candidates=0), "max_candidates"),
+        (lambda: Pii(max_phone_steps=0), "max_phone_steps"),
     ],
 )
 def test_unknown_names_and_ranges_are_configuration_errors(screen: object, key: str) -> None:
@@ -155,11 +157,43 @@ def test_entities_and_countries_choose_what_is_sought() -> None:
 
 
 def test_over_budget_is_not_evaluated_and_never_clean() -> None:
-    result = measure("9" * 5000, "jane@example.com", screen=Pii(max_candidate_bytes=1000))
-    assert list(result.not_evaluated) == [0]
-    assert result.not_evaluated[0].startswith("failed: budget")
+    result = measure("1 2 " * 500, "jane@example.com", screen=Pii(max_phone_steps=300))
+    assert result.not_evaluated == {0: "failed: budget for PHONE_NUMBER"}
     assert result.measurements["findings"].to_pylist() == [None, 1]
     assert result.measurements["flagged"].to_pylist() == [None, True]
+    assert result.measurements["not_evaluated"].to_pylist() == [["PHONE_NUMBER"], None]
+
+
+def test_other_kinds_stand_beside_the_one_that_is_over_budget() -> None:
+    endless = "(at) " * 2000
+    result = measure(f"219-09-9999 {endless}", f"10.0.0.1 {endless}", screen=Pii(max_candidate_bytes=5000))
+    assert result.findings is not None
+    assert [f["kind"] for f in result.findings.to_pylist()] == ["US_SSN", "IP_ADDRESS"]
+    # The flagged one stays flagged, whatever else is in it; the other is a hit for upper limits.
+    assert list(result.not_evaluated) == [1]
+    assert result.measurements["flagged"].to_pylist() == [True, None]
+    assert result.measurements["findings"].to_pylist() == [1, 1]
+    kinds = result.measurements["not_evaluated"].to_pylist()
+    assert kinds[0] == kinds[1]
+    assert "EMAIL_ADDRESS" in kinds[0]
+    assert "US_SSN" not in kinds[0]
+
+
+def test_of_too_many_candidates_the_first_are_findings() -> None:
+    text = "".join(f"u{n}@example.com " for n in range(30)) + "219-09-9999"
+    result = measure(text, screen=Pii(max_candidates=10))
+    assert result.findings is not None
+    found = result.findings.sort_by("start").to_pylist()
+    assert [f["kind"] for f in found] == ["EMAIL_ADDRESS"] * 10 + ["US_SSN"]
+    assert found[9]["start"] < text.index("u10@")
+    assert result.measurements["not_evaluated"].to_pylist() == [["EMAIL_ADDRESS"]]
+    assert not result.not_evaluated
+
+
+def test_an_address_list_does_not_decode_its_document_for_each_address() -> None:
+    text = "192.0.2.17, " * 3000
+    result = measure(text + "word " * 100_000)
+    assert result.measurements["findings"].to_pylist() == [3000]
 
 
 @pytest.mark.parametrize(

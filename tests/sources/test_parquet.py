@@ -37,7 +37,7 @@ def test_fields_structs_and_dictionaries(tmp_path, reading):
         "position": 0,
         "doc_id": "1",
         "text": "one",
-        "url": "https://example.com/?e=[EMAIL]",
+        "url": "https://example.com/?e=xxxx@xxxx.xxx",
         "timestamp": NOON,
         "language": "en",
         "source": None,
