@@ -14,6 +14,8 @@ Booleans = npt.NDArray[np.bool_]
 #: Judged documents of each label under which a review says nothing about calibration.
 LEAST_JUDGED = 5
 _STEPS = 100
+_ARMIJO = 1e-4
+_SMALLEST = 1e-10
 
 
 @dataclass(frozen=True)
@@ -84,16 +86,33 @@ def recalibrate(logits: Doubles, positive: Booleans, inclusion: Doubles) -> Cali
 def _newton(
     design: Doubles, positive: Booleans, weights: Doubles, start: Doubles, ridge: Doubles
 ) -> tuple[Doubles, Doubles]:
-    """Coefficients of a weighted logistic regression with a ridge around ``start``, and the Hessian there."""
+    """Coefficients of a weighted logistic regression with a ridge around ``start``, and the Hessian there.
+
+    A full step overshoots where most scores are extreme: it is halved until the loss falls (Armijo's rule).
+    """
     beta = start.copy()
-    hessian = np.eye(2)
     for _ in range(_STEPS):
         fitted = expit(design @ beta)
         gradient = design.T @ (weights * (positive - fitted)) - ridge * (beta - start)
         curvature = np.maximum(weights * fitted * (1 - fitted), 1e-12)
-        hessian = (design * curvature[:, None]).T @ design + np.diag(ridge)
+        hessian: Doubles = (design * curvature[:, None]).T @ design + np.diag(ridge)
         step = np.linalg.solve(hessian, gradient)
-        beta += step * min(1.0, 5.0 / float(np.abs(step).max() + 1e-12))
+        before, slope = _loss(design, positive, weights, beta, start, ridge), float(gradient @ step)
+        size = min(1.0, 5.0 / float(np.abs(step).max() + 1e-12))
+        while size > _SMALLEST and _loss(
+            design, positive, weights, beta + size * step, start, ridge
+        ) > before - _ARMIJO * size * slope + 1e-12 * abs(before):
+            size /= 2
+        beta = beta + size * step
         if np.abs(step).max() < 1e-9:
             break
     return beta, hessian
+
+
+def _loss(
+    design: Doubles, positive: Booleans, weights: Doubles, beta: Doubles, start: Doubles, ridge: Doubles
+) -> float:
+    """Penalised negative log likelihood."""
+    margins = design @ beta
+    likelihood = np.logaddexp(0.0, margins) - positive * margins
+    return float(weights @ likelihood + 0.5 * ridge @ (beta - start) ** 2)

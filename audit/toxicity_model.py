@@ -28,7 +28,7 @@ from audit.kernels.segment_scores import Tables, score_segments
 
 MODEL_FILE = "toxicity.safetensors"
 CARD_FILE = "toxicity.json"
-FORMAT = "corpus-audit linear n-grams 2"
+FORMAT = "corpus-audit linear n-grams 3"
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,7 @@ class ToxicityModel:
         window: Shortest and longest segment, in code points.
         heads: Further labels.
         sha256: Digest of the file that it came from; empty for a model not yet saved.
+        whole_text: A document of as many code points or fewer is one segment, as it was in training.
     """
 
     languages: tuple[str, ...]
@@ -109,6 +110,7 @@ class ToxicityModel:
     window: tuple[int, int]
     heads: Heads
     sha256: str = ""
+    whole_text: int = 0
 
     def groups(self, labels: pa.Array) -> npt.NDArray[np.int8]:
         """Row of ``weights`` for each language label; -1 where there is none."""
@@ -125,7 +127,7 @@ class ToxicityModel:
         """
         data, offsets = string_buffers(texts)
         tables = Tables(self.weights, self.heads.weights, self.heads.tables)
-        found = score_segments(data, offsets, groups, tables, window=self.window)
+        found = score_segments(data, offsets, groups, tables, window=self.window, whole=self.whole_text)
         rows = np.repeat(groups, np.diff(found.offsets))
         logits = self.slope[rows] * self.scale[rows] * found.sums + self.intercept[rows]
         labels = self.heads.slope[rows] * found.head_sums + self.heads.intercept[rows]
@@ -138,7 +140,7 @@ class ToxicityModel:
             "scale": self.scale,
             "slope": self.slope,
             "intercept": self.intercept,
-            "window": np.array(self.window, np.int32),
+            "window": np.array([*self.window, self.whole_text], np.int32),
             "heads": self.heads.weights,
             "head_tables": self.heads.tables,
             "head_slope": self.heads.slope,
@@ -167,7 +169,7 @@ def read_model(model_file: Path, sha256: str) -> ToxicityModel:
     if metadata["format"] != FORMAT:
         raise FatalError(f"toxicity model {model_file.name} has an unknown format")
     tensors = safetensors.numpy.load(content)
-    shortest, longest = (int(length) for length in tensors["window"])
+    shortest, longest, whole_text = (int(length) for length in tensors["window"])
     return ToxicityModel(
         languages=tuple(metadata["languages"]),
         weights=tensors["weights"],
@@ -183,6 +185,7 @@ def read_model(model_file: Path, sha256: str) -> ToxicityModel:
             intercept=tensors["head_intercept"],
         ),
         sha256=digest,
+        whole_text=whole_text,
     )
 
 

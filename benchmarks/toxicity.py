@@ -5,33 +5,30 @@
 DATA holds ``toxicity.parquet``, ``web_docs.parquet`` and ``lists_and_fixtures.tar.gz``. AUCs are out of fold,
 by cross-validation from scratch (near-copies share a fold, fold 0 is left out: settings were chosen on it).
 ``--baseline`` adds TF-IDF (words, character 2- to 5-grams) with logistic regression on the same folds; needs
-the ``train`` extra. Detoxify is timed, with random weights, where the ``detoxify`` extra is installed. Rates
-are per second of one core.
+the ``train`` extra. Speeds are those of ``benchmarks.toxicity_speed``. ``--out`` keeps
+what else the file holds.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib.util
 import json
 import platform
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from audit.screens import ScreenContext
 from audit.screens.toxicity import Toxicity
 from audit.toxicity_model import packaged_card, packaged_model
 from audit.training.crossfit import Subject, aucs, cross_validate
-from audit.training.data import DEVELOPMENT_FOLD, FOLDS, read_identity_sentences, read_web
+from audit.training.data import DEVELOPMENT_FOLD, FOLDS, read_identity_sentences
 from audit.training.identity import identity_figures
+from audit.training.parts import DERIVED_SETS
 from audit.training.plan import Plan
 from audit.training.toxicity import read_subject
+from benchmarks import toxicity_speed
 
 #: What is asked for, and the figure of TF-IDF with logistic regression that it was set against.
 GOALS = {
@@ -43,9 +40,6 @@ GOALS = {
     "told_br": (0.82, 0.81),
     "cold_zh": (0.94, 0.94),
 }
-SPEED_GOAL_MB = 40.0
-DETOXIFY_GOAL = 1000.0
-_BATCH = 32
 
 
 def main() -> None:
@@ -56,76 +50,25 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     parser.add_argument("--seconds", type=float, default=5.0, help="time for each rate")
     parser.add_argument("--baseline", action="store_true", help="also fit TF-IDF with logistic regression")
-    parser.add_argument("--speed-only", action="store_true", help="leave out everything but the rates")
+    parser.add_argument("--no-speed", action="store_true", help="leave the rates in the file as they are")
     arguments = parser.parse_args()
     figures: dict[str, Any] = {
         "command": "python -m benchmarks.toxicity DATA" + (" --baseline" if arguments.baseline else ""),
         "machine": f"{_processor()}, Python {platform.python_version()}",
         "model": packaged_card()["sha256"],
-        "speed": speed(read_web(arguments.data / "web_docs.parquet", "c4_sample", "en"), arguments.seconds),
     }
-    if not arguments.speed_only:
-        subject = read_subject(arguments.data)
-        figures["auc"] = auc_figures(subject, arguments.baseline)
-        sentences = read_identity_sentences(arguments.data / "lists_and_fixtures.tar.gz")
-        figures["identity"] = identity_figures(packaged_model(), sentences, Toxicity.threshold)
-    text = json.dumps(figures, indent=2) + "\n"
+    if not arguments.no_speed:
+        pages = toxicity_speed.read_pages(arguments.data)
+        figures["speed"] = toxicity_speed.speed(pages, arguments.seconds)
+    subject = read_subject(arguments.data)
+    figures["auc"] = auc_figures(subject, arguments.baseline)
+    sentences = read_identity_sentences(arguments.data / "lists_and_fixtures.tar.gz")
+    figures["identity"] = identity_figures(packaged_model(), sentences, Toxicity.threshold)
     if arguments.out:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(text, encoding="utf-8")
+        kept = json.loads(arguments.out.read_text(encoding="utf-8")) if arguments.out.exists() else {}
+        arguments.out.write_text(json.dumps({**kept, **figures}, indent=2) + "\n", encoding="utf-8")
     _report(figures)
-
-
-def speed(texts: pa.Array, seconds: float) -> dict[str, Any]:
-    """Rates of the screen, and of Detoxify where it is installed, over the same English pages."""
-    batch = pa.record_batch({"text": texts})
-    context = ScreenContext({"language_label": pa.array(["en"] * len(texts))})
-    n_bytes = sum(len(text.as_py().encode()) for text in texts)
-    screen = Toxicity()
-    per_pass = _seconds(lambda: screen.measure(batch, context), seconds)
-    rates: dict[str, Any] = {"screen_mb_per_s": n_bytes / 1e6 / per_pass, "goal_mb_per_s": SPEED_GOAL_MB}
-    if importlib.util.find_spec("torch") and importlib.util.find_spec("transformers"):
-        rates["detoxify_mb_per_s"] = _detoxify([text.as_py() for text in texts.slice(0, _BATCH)], seconds)
-        rates["times_detoxify"] = rates["screen_mb_per_s"] / rates["detoxify_mb_per_s"]
-        rates["goal_times_detoxify"] = DETOXIFY_GOAL
-    return rates
-
-
-def _seconds(run: Callable[[], object], least: float) -> float:
-    """Seconds of CPU of one run, once compiled; the median over as many runs as fit."""
-    run()
-    taken: list[float] = []
-    while sum(taken) < least or len(taken) < 3:
-        start = time.thread_time()
-        run()
-        taken.append(time.thread_time() - start)
-    return float(np.median(taken))
-
-
-def _detoxify(texts: list[str], least: float) -> float:
-    """Megabytes a second of BERT-base with six labels and random weights, 512 tokens, one thread.
-
-    Tokens are drawn at random, as many as the text has words and a third (at most 512): weights and words do
-    not change how long a transformer takes. Texts are sorted by length, so padding is small. Bytes beyond the
-    512 tokens count as read.
-    """
-    import torch
-    from transformers import BertConfig, BertForSequenceClassification
-
-    torch.set_num_threads(1)
-    torch.manual_seed(1)
-    model = BertForSequenceClassification(BertConfig(num_labels=6)).eval()
-    lengths = sorted(min(512, 2 + len(text.split()) * 4 // 3) for text in texts)
-    batches = [lengths[i : i + 8] for i in range(0, len(lengths), 8)]
-
-    def run() -> None:
-        with torch.inference_mode():
-            for batch in batches:
-                tokens = torch.randint(1000, 30000, (len(batch), batch[-1]))
-                mask = torch.tensor([[1] * n + [0] * (batch[-1] - n) for n in batch])
-                model(input_ids=tokens, attention_mask=mask)
-
-    return sum(len(text.encode()) for text in texts) / 1e6 / _seconds(run, least)
 
 
 def auc_figures(subject: Subject, with_baseline: bool) -> list[dict[str, Any]]:
@@ -156,11 +99,7 @@ def _baseline(subject: Subject) -> dict[tuple[str, str], float]:
     margins = np.zeros(len(data.texts))
     texts = np.array(data.texts.to_pylist(), object)
     for language in subject.languages:
-        rows = (
-            labelled
-            & (data.languages == language)
-            & ~np.isin(data.datasets, ("civil_remainders", "civil_spans"))
-        )
+        rows = labelled & (data.languages == language) & ~np.isin(data.datasets, DERIVED_SETS)
         for fold in range(FOLDS):
             if fold == DEVELOPMENT_FOLD:
                 continue
@@ -175,8 +114,8 @@ def _baseline(subject: Subject) -> dict[tuple[str, str], float]:
 
 def _report(figures: dict[str, Any]) -> None:
     print(f"machine: {figures['machine']}")
-    for name, value in figures["speed"].items():
-        print(f"  {name:28s} {value:12.4f}")
+    if "speed" in figures:
+        toxicity_speed.report(figures["speed"])
     for row in figures.get("auc", []):
         goal = f"goal {row['goal']:.2f} ({row['bracket']:.2f})" if "goal" in row else "reported"
         mark = {True: "met", False: "not met"}.get(row.get("met"), "")

@@ -45,19 +45,34 @@ class Segments(NamedTuple):
 
 
 @njit(nogil=True, cache=True)
+def _at_most(data: Bytes, at: int, stop: int, points: int) -> bool:  # pragma: no cover - compiled
+    """Whether as many code points or fewer lie between two bytes."""
+    if stop - at <= points:
+        return True
+    if stop - at > 4 * points:
+        return False
+    found = 0
+    for place in range(at, stop):
+        found += (data[place] & 0xC0) != 0x80  # not inside a code point
+    return found <= points
+
+
+@njit(nogil=True, cache=True)
 def _score(
     data: Bytes,
     offsets: Offsets,
     groups: npt.NDArray[np.int8],
     window: tuple[int, int],
+    whole: int,
     fold: npt.NDArray[np.uint16],
     kind: npt.NDArray[np.uint8],
     shifts: tuple[np.uint64, np.uint64],
     tables: Tables,
     found: Segments,
 ) -> int:  # pragma: no cover - compiled
-    characters = np.empty(4 * (window[1] + 1), np.uint32)
-    words = np.empty(2 * (window[1] + 1), np.uint32)
+    longest = max(window[1], whole)
+    characters = np.empty(4 * (longest + 1), np.uint32)
+    words = np.empty(2 * (longest + 1), np.uint32)
     n_heads = tables.heads.shape[2]
     of_characters, of_words = np.empty(n_heads, np.int64), np.empty(n_heads, np.int64)
     shift, head_shift = shifts
@@ -66,8 +81,9 @@ def _score(
         at, stop = offsets[row], offsets[row + 1]
         group = groups[row]
         start = 0
+        lengths = (whole, whole) if _at_most(data, at, stop, whole) else window
         while group >= 0 and at < stop:
-            at, n, c, w = emit_segment(data, at, stop, window, fold, kind, shift, characters, words)
+            at, n, c, w = emit_segment(data, at, stop, lengths, fold, kind, shift, characters, words)
             character_sum = word_sum = np.int64(0)
             for i in range(c):
                 character_sum += tables.weights[group, characters[i]]
@@ -97,7 +113,13 @@ def _score(
 
 
 def score_segments(
-    data: Bytes, offsets: Offsets, groups: npt.NDArray[np.int8], tables: Tables, *, window: tuple[int, int]
+    data: Bytes,
+    offsets: Offsets,
+    groups: npt.NDArray[np.int8],
+    tables: Tables,
+    *,
+    window: tuple[int, int],
+    whole: int = 0,
 ) -> Segments:
     """Linear scores of every segment of every document.
 
@@ -110,6 +132,7 @@ def score_segments(
         groups: Row of ``tables.weights`` for each document; negative for documents to pass over.
         tables: Weights.
         window: As in ``ngram_buckets``.
+        whole: A document of as many code points or fewer is one segment.
 
     Raises:
         ValueError: A table's number of buckets is not a power of two.
@@ -125,7 +148,7 @@ def score_segments(
         np.empty(most, np.float32),
         np.zeros((most, tables.heads.shape[2]), np.float32),
     )
-    n = _score(data, offsets, groups, window, fold, kind, shifts, tables, found)
+    n = _score(data, offsets, groups, window, whole, fold, kind, shifts, tables, found)
     return Segments(found.offsets, found.starts[:n], found.ends[:n], found.sums[:n], found.head_sums[:n])
 
 

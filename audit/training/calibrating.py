@@ -8,7 +8,8 @@ import numpy as np
 from scipy.special import expit
 
 from audit.calibration import Booleans, Calibration, Doubles, calibrate
-from audit.training.data import DERIVED_SETS, FOLDS, NEUTRAL_SET, Labelled
+from audit.training.data import FOLDS, NEUTRAL_SET, Labelled
+from audit.training.parts import DERIVED_SETS
 
 #: Share of toxic texts to which probabilities are calibrated. Unselected Wikipedia talk has 0.6%.
 REFERENCE_PREVALENCE = 0.01

@@ -105,11 +105,10 @@ def identity(card: Mapping[str, Any]) -> str:
     )  # fmt: skip
 
 
-def variations(card: Mapping[str, Any]) -> str:
-    """AUC on the development fold of each variation."""
-    found = card["variations"]
+def by_set(first: str, found: Mapping[str, Mapping[str, float]]) -> str:
+    """A row for each name, a column for each data set."""
     sets = list(next(iter(found.values())))
-    names = ["variation", *[f"{name}>" for name in sets]]
+    names = [first, *[f"{name}>" for name in sets]]
     return table(names, [[name, *[f"{row[key]:.3f}" for key in sets]] for name, row in found.items()])
 
 

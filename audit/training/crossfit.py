@@ -12,13 +12,12 @@ import pyarrow as pa
 
 from audit.calibration import Booleans, Doubles
 from audit.toxicity_model import Heads, ToxicityModel, no_heads
-from audit.training.data import DERIVED_SETS, DEVELOPMENT_FOLD, FOLDS, LABELS, NEUTRAL_SET, Labelled
+from audit.training.data import DEVELOPMENT_FOLD, FOLDS, LABELS, NEUTRAL_SET, Labelled
 from audit.training.evaluation import Interval, auc
 from audit.training.linear import Examples, Features, fit, quantise
+from audit.training.parts import DERIVED_SETS
 from audit.training.plan import Plan, label_examples, toxicity_examples
 
-#: Segment lengths in code points: a sentence end closes from the first, the second is the longest.
-WINDOW = (200, 500)
 #: A label is trained in a language with as many positives and negatives, else it is not evaluated.
 LEAST_LABELLED = 100
 
@@ -103,8 +102,9 @@ def fit_model(
         if any(labels.values())
         else no_heads(len(languages))
     )
+    weights = np.stack([found for found, _ in fitted])
     return ToxicityModel(
-        tuple(languages), np.stack([weights for weights, _ in fitted]), scale, one, 0 * one, WINDOW, heads
+        tuple(languages), weights, scale, one, 0 * one, plan.window, heads, whole_text=plan.whole_text
     )
 
 
@@ -160,8 +160,9 @@ def score_rows(subject: Subject, model: ToxicityModel, rows: Booleans) -> Scores
 def development_aucs(subject: Subject, plan: Plan) -> dict[str, float]:
     """AUC of each data set's part of the development fold, by a model trained on the other folds."""
     data = subject.data
-    inside = data.folds == DEVELOPMENT_FOLD
-    model = fit_model(subject, plan, ~inside & data.trainable, subject.languages, {})
+    outside = data.folds != DEVELOPMENT_FOLD
+    inside = ~outside & ~np.isin(data.datasets, DERIVED_SETS)
+    model = fit_model(subject, plan, outside & data.trainable, subject.languages, {})
     margins = np.zeros(len(data.texts))
     margins[inside] = score_rows(subject, model, inside).toxicity
     figures = aucs(data, margins, inside)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import tarfile
 import unicodedata
@@ -17,6 +16,7 @@ import polars as pl
 import pyarrow as pa
 
 from audit.training.near_copies import near_copy_groups
+from audit.training.parts import DERIVED_SETS, REMAINDER_SET, parts_of_comments
 
 FOLDS = 5
 #: The fold on which settings were chosen by hand. No reported figure is measured on it.
@@ -28,10 +28,6 @@ _NEVER_DEVELOPMENT = "wiki_context_gn"
 #: Paragraphs of encyclopaedia articles, taken as not toxic: what plain prose looks like.
 NEUTRAL_SET = "wikipedia_articles"
 _SPANNED_SET = "civil_toxic_spans"
-#: Parts of comments, made from the toxic spans that people marked; trained on at most, never scored.
-REMAINDER_SET = "civil_remainders"  # without everything that anybody marked: not toxic
-SPAN_SET = "civil_spans"  # what half of the raters or more marked: toxic
-DERIVED_SETS = (REMAINDER_SET, SPAN_SET)
 #: Columns of the other labels, and what they are called here.
 LABELS = {
     "severe_toxic": "severe_toxicity",
@@ -94,7 +90,11 @@ def read_labelled(folder: Path) -> Labelled:
         pl.col("toxic").is_not_null() & (pl.col("text").str.len_chars() > 0)
     )
     neutral = _neutral_paragraphs(folder / "web_docs.parquet", labelled["lang"].unique())
-    parts = _parts(labelled.filter(pl.col("dataset") == _SPANNED_SET))
+    parts = parts_of_comments(labelled.filter(pl.col("dataset") == _SPANNED_SET)).with_columns(
+        *[_label_of_part(name) for name in LABELS],
+        lang=pl.lit("en"),
+        licence=pl.lit("CC0-1.0"),
+    )
     whole = pl.concat([labelled.select(columns), neutral.select(columns)], how="vertical_relaxed")
     return _labelled(whole, parts.select(columns))
 
@@ -115,31 +115,8 @@ def _neutral_paragraphs(file: Path, languages: pl.Series) -> pl.DataFrame:
     )
 
 
-def _parts(comments: pl.DataFrame) -> pl.DataFrame:
-    """What is left of each comment without its marked spans, and the spans that most raters marked."""
-    rows = []
-    for row in comments.iter_rows(named=True):
-        spans = json.loads(row["spans"] or "[]")
-        raters = json.loads(row["meta"])["n_annotators"] if spans else 0
-        rest = list(row["text"])
-        for span in spans:
-            start, end = span["start"], span["end"]
-            rest[start:end] = " " * (end - start)
-            if 2 * span["votes"] >= raters:
-                rows.append((row["id"], SPAN_SET, row["text"][start:end], 1, span["votes"] / raters))
-        if spans:
-            rows.append((row["id"], REMAINDER_SET, "".join(rest), 0, 0.0))
-    schema = {"id": pl.String, "dataset": pl.String, "text": pl.String, "toxic": pl.Int8}
-    parts = pl.DataFrame(rows, {**schema, "toxic_frac": pl.Float64}, orient="row")
-    return parts.filter(pl.col("text").str.strip_chars().str.len_chars() > 0).with_columns(
-        *[_label_of_part(name) for name in LABELS],
-        lang=pl.lit("en"),
-        licence=pl.lit("CC0-1.0"),
-    )
-
-
 def _label_of_part(name: str) -> pl.Expr:
-    """Nothing is wrong with a remainder; of a span it isn't known what."""
+    """Nothing is wrong with a remainder; of other parts it isn't known what is."""
     rest = pl.col("dataset") == REMAINDER_SET
     return pl.when(rest).then(pl.lit(0, pl.Int8)).otherwise(None).alias(name)
 

@@ -19,7 +19,7 @@ from audit.training.evaluation import Interval, auc, share
 #: A language, and a label in it, is claimed when a data set's AUC is surely above this, out of fold.
 EVIDENCE_AUC = 0.80
 #: Pages that were neither trained on nor calibrated with.
-_CHECK_SOURCES = ("digital.gov", "c4_sample")
+CHECK_SOURCES = ("digital.gov", "c4_sample")
 
 
 def with_evidence(figures: Mapping[tuple[str, str], Interval]) -> tuple[str, ...]:
@@ -105,7 +105,7 @@ def neutral_figures(model: ToxicityModel, folder: Path, threshold: float) -> lis
     """Flagged pages among those that had no part in training or calibration (English)."""
     least = np.log(threshold / (1 - threshold))
     rows = []
-    for source in _CHECK_SOURCES:
+    for source in CHECK_SOURCES:
         texts = read_web(folder / "web_docs.parquet", source, "en")
         flagged = int((document_scores(model, texts, _groups(model, len(texts))).toxicity >= least).sum())
         rows.append({"source": source, "language": "en", "documents": len(texts), "flagged": flagged})

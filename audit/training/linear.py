@@ -1,4 +1,4 @@
-"""Logistic regression over hashed n-grams, by AdaGrad, on n-grams scaled by their log-count ratio.
+"""Logistic models over hashed n-grams, by AdaGrad, on n-grams scaled by their log-count ratio.
 
 Duchi, Hazan and Singer, "Adaptive Subgradient Methods" (JMLR 2011), diagonal form, a single thread in a
 fixed order: the same data give the same weights, bit by bit, on one machine.
@@ -34,6 +34,9 @@ class Settings:
         epochs: Passes over the data, each in another order.
         seed: Of the orders.
         count_ratios: Whether n-grams weigh as their log-count ratio is large.
+        squared_error: Whether the loss is the squared error of the probability, which wrong labels mislead
+            less than log loss (Ghosh, Kumar and Sastry, "Robust Loss Functions under Label Noise for Deep
+            Neural Networks", AAAI 2017); else log loss.
     """
 
     bits: int = 19
@@ -42,6 +45,7 @@ class Settings:
     epochs: int = 3
     seed: int = 20261122
     count_ratios: bool = True
+    squared_error: bool = False
 
 
 @dataclass(frozen=True)
@@ -135,6 +139,7 @@ def _fit_epoch(
     importance: Floats,
     intercepts: Indices,
     rate: np.float32,
+    squared_error: bool,
     sizes: Floats,
     weights: Floats,
     squares: Floats,
@@ -153,7 +158,10 @@ def _fit_epoch(
             word_sum += weights[bucket] * sizes[bucket]
         own = intercepts[row]
         margin = character_sum * character_norm + word_sum * word_norm + biases[own]
-        error = np.float32((1 / (1 + np.exp(-margin)) - targets[row]) * importance[row])
+        found = 1 / (1 + np.exp(-margin))
+        error = np.float32((found - targets[row]) * importance[row])
+        if squared_error:
+            error *= np.float32(4 * found * (1 - found))  # four: as steep as log loss where it is in doubt
         bias_squares[own] += error * error
         biases[own] -= rate * error / np.sqrt(bias_squares[own])
         for bucket in of_characters:
@@ -188,7 +196,8 @@ def fit(features: Features, examples: Examples, rows: Indices, settings: Setting
         _fit_epoch(
             random.permutation(rows), features.character_offsets, features.characters, features.word_offsets,
             features.words, np.uint32(features.bits - settings.bits), examples.targets, examples.importance,
-            examples.intercepts, np.float32(settings.rate), sizes, weights, squares, biases, bias_squares,
+            examples.intercepts, np.float32(settings.rate), settings.squared_error, sizes, weights, squares,
+            biases, bias_squares,
         )  # fmt: skip
     return weights * sizes
 

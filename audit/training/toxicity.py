@@ -2,7 +2,8 @@
 
 DATA_FOLDER holds ``toxicity.parquet`` (labelled texts), ``web_docs.parquet`` (pages for calibration and for
 the check on neutral text) and ``lists_and_fixtures.tar.gz`` (identity sentences). FOLDER receives the model,
-its card as JSON and as Markdown. The same data give the same files.
+its card as JSON and as Markdown. The same data give the same files on one machine: ``--check`` trains again
+and fails where the model in FOLDER has other bytes.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import argparse
 import dataclasses
 import hashlib
 import logging
+import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +34,6 @@ from audit.training.calibrating import (
 )
 from audit.training.card import write_card
 from audit.training.crossfit import (
-    WINDOW,
     Scores,
     Subject,
     aucs,
@@ -41,6 +43,8 @@ from audit.training.crossfit import (
     fit_model,
 )
 from audit.training.data import NEUTRAL_SET, Labelled, read_identity_sentences, read_labelled
+from audit.training.evaluation import Interval
+from audit.training.exploring import explored
 from audit.training.figures import (
     data_set_figures,
     label_figures,
@@ -49,8 +53,10 @@ from audit.training.figures import (
     with_evidence,
 )
 from audit.training.identity import identity_figures
+from audit.training.limits import learning_curve, rater_limits
 from audit.training.linear import extract_features
 from audit.training.plan import Plan, variations
+from audit.training.planted import planted_figures
 
 _log = logging.getLogger(__name__)
 
@@ -117,31 +123,57 @@ def cross_fitted_logits(data: Labelled, margins: Scores, languages: Sequence[str
     return logits
 
 
-def train(folder: Path, plan: Plan) -> tuple[ToxicityModel, dict[str, Any]]:
-    """The model and the figures of its card."""
-    subject = read_subject(folder)
+@dataclass(frozen=True)
+class Trained:
+    """The model to ship, and what it rests on.
+
+    Attributes:
+        model: Fitted and calibrated.
+        margins: Out of fold, of every row.
+        figures: AUC of each data set and language, out of fold.
+        label_figures: The same of each label.
+        labels: Those claimed, by language.
+    """
+
+    model: ToxicityModel
+    margins: Scores
+    figures: dict[tuple[str, str], Interval]
+    label_figures: list[dict[str, Any]]
+    labels: dict[str, tuple[str, ...]]
+
+
+def train(subject: Subject, plan: Plan) -> Trained:
+    """Cross-validate, see which languages and labels have evidence, and fit the model to ship."""
     data = subject.data
     _log.info("%d texts, %d to train on", len(data.texts), data.trainable.sum())
     margins = cross_validate(subject, plan, enough_labels(subject))
     figures = aucs(data, margins.toxicity, data.reported)
     for (name, language), figure in figures.items():
         _log.info("AUC %s (%s) %.3f [%.3f, %.3f]", name, language, figure.value, figure.low, figure.high)
-    languages = with_evidence(figures)
     of_labels = label_figures(subject, margins)
-    labels = {code: _claimed(of_labels, code) for code in languages}
-    model = calibrated_model(subject, plan, margins, languages, labels)
+    labels = {code: _claimed(of_labels, code) for code in with_evidence(figures)}
+    model = calibrated_model(subject, plan, margins, tuple(labels), labels)
+    return Trained(model, margins, figures, of_labels, labels)
+
+
+def card_figures(folder: Path, subject: Subject, plan: Plan, trained: Trained) -> dict[str, Any]:
+    """The figures of the model card."""
+    data, model, margins = subject.data, trained.model, trained.margins
+    languages = model.languages
     logits = cross_fitted_logits(data, margins, languages)
     english = data.languages == "en"
-    card = {
-        "plan": dataclasses.asdict(plan) | {"window": WINDOW},
+    return {
+        "plan": dataclasses.asdict(plan),
         "languages": list(languages),
-        "labels": {code: list(names) for code, names in labels.items()},
+        "labels": {code: list(names) for code, names in trained.labels.items()},
         "matching_threshold": float(expit(matching_threshold(data, logits, english))),
         "calibration": {
             code: dataclasses.asdict(toxicity_calibration(data, margins, code)) for code in languages
         },
-        "data_sets": data_set_figures(data, figures, logits, cross_fit_thresholds(data, logits, english)),
-        "label_figures": of_labels,
+        "data_sets": data_set_figures(
+            data, trained.figures, logits, cross_fit_thresholds(data, logits, english)
+        ),
+        "label_figures": trained.label_figures,
         "reliability": {
             code: reliability(data, logits, data.reported & (data.languages == code)) for code in languages
         },
@@ -153,8 +185,11 @@ def train(folder: Path, plan: Plan) -> tuple[ToxicityModel, dict[str, Any]]:
         "variations": {
             name: development_aucs(subject, changed) for name, changed in variations(plan).items()
         },
+        "raters": rater_limits(folder),
+        "learning_curve": learning_curve(subject, plan),
+        "planted": planted_figures(subject, folder, plan),
+        "explored": explored(subject, plan),
     }
-    return model, card
 
 
 def _claimed(figures: Sequence[dict[str, Any]], language: str) -> tuple[str, ...]:
@@ -167,26 +202,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m audit.training.toxicity", description=__doc__)
     parser.add_argument("data", type=Path, help="folder with the training data")
     parser.add_argument("--out", type=Path, required=True, help="folder for the model and its card")
+    parser.add_argument("--check", action="store_true", help="write nothing: compare with the model there")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    model, figures = train(arguments.data, Plan())
-    content = model.to_bytes()
+    subject, plan = read_subject(arguments.data), Plan()
+    trained = train(subject, plan)
+    content = trained.model.to_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    _log.info("model: %d bytes, SHA-256 %s", len(content), digest)
+    if arguments.check:
+        _check(arguments.out / MODEL_FILE, digest)
+        return
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / MODEL_FILE).write_bytes(content)
-    card = {
-        "model": MODEL_FILE,
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "bytes": len(content),
-        "threshold": Toxicity.threshold,
-        **figures,
-    }
+    about = {"model": MODEL_FILE, "sha256": digest, "bytes": len(content), "threshold": Toxicity.threshold}
+    card = about | card_figures(arguments.data, subject, plan, trained)
     write_card(arguments.out, card)
     _log.info("threshold that matches the prevalence: %.4f", card["matching_threshold"])
-    for row in card["neutral_text"]:
-        _log.info(
-            "%s (%s): %d of %d flagged", row["source"], row["language"], row["flagged"], row["documents"]
-        )
-    _log.info("neutral identity sentences flagged: %.2f%%", 100 * card["identity"]["false_positive_rate"])
+
+
+def _check(file: Path, digest: str) -> None:
+    if hashlib.sha256(file.read_bytes()).hexdigest() != digest:
+        sys.exit(f"{file.name} has other bytes than training gives now")
+    _log.info("the same bytes as %s", file.name)
 
 
 if __name__ == "__main__":

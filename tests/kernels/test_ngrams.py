@@ -146,6 +146,25 @@ def test_scores_are_weight_sums_over_the_roots_of_counts(texts, data_):
     assert (np.diff(borders)[groups < 0] == 0).all()
 
 
+@settings(max_examples=80, deadline=None)
+@given(st.lists(TEXTS, max_size=6), st.integers(0, 30))
+def test_short_texts_are_one_segment_and_longer_ones_are_cut_as_ever(texts, whole):
+    data, offsets = string_buffers(pa.array(["before", *texts], pa.string()).slice(1))
+    weights = np.random.default_rng(9).integers(-127, 128, (1, 1 << BITS)).astype(np.int8)
+    groups = np.zeros(len(texts), np.int8)
+
+    def score(window, whole):
+        return score_segments(data, offsets, groups, tables(weights), window=window, whole=whole)
+
+    found, cut, uncut = score((4, 9), whole), score((4, 9), 0), score((500, 500), 0)
+    for row, text in enumerate(texts):
+        expected = uncut if len(text) <= whole else cut
+        own = slice(found.offsets[row], found.offsets[row + 1])
+        same = slice(expected.offsets[row], expected.offsets[row + 1])
+        assert found.ends[own].tolist() == expected.ends[same].tolist()
+        assert found.sums[own].tolist() == expected.sums[same].tolist()
+
+
 def test_segments_end_at_sentences_and_never_inside_a_word_when_there_is_a_space():
     text = "One short sentence here. " * 4 + "word " * 40
     data, offsets = string_buffers(pa.array([text]))

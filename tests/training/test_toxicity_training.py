@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -14,18 +15,27 @@ from audit.training.data import (
     FOLDS,
     LABELS,
     NEUTRAL_SET,
-    REMAINDER_SET,
-    SPAN_SET,
     Labelled,
     read_labelled,
     reserved_for_audit,
     text_group,
 )
 from audit.training.evaluation import auc
+from audit.training.exploring import WORD_FEATURES, explored, margins, with_words
 from audit.training.identity import identity_bias
+from audit.training.limits import learning_curve, simulated_limits
 from audit.training.linear import Examples, Settings, extract_features, fit, log_count_ratios, quantise
 from audit.training.near_copies import near_copy_groups
-from audit.training.plan import Plan, variations
+from audit.training.parts import (
+    DERIVED_SETS,
+    MAJOR_SET,
+    MINOR_SET,
+    REMAINDER_SET,
+    SPAN_SET,
+    parts_of_comments,
+)
+from audit.training.plan import Plan, label_examples, toxicity_examples, variations
+from audit.training.planted import planted
 
 SETTINGS = Settings(bits=12)
 N = 600
@@ -83,6 +93,40 @@ def test_cross_validation_scores_a_fold_by_a_model_without_it():
     np.testing.assert_array_equal(margins.toxicity[inside], expected)
 
 
+def test_squared_error_is_misled_less_by_wrong_labels():
+    found = subject(3000)
+    random = np.random.default_rng(6)
+    targets = found.data.targets.copy()
+    targets[random.random(3000) < 0.3] = 0  # raters who let much pass
+    examples = Examples(targets, np.ones(3000, np.float32), np.zeros(3000, np.int64))
+    rows = np.flatnonzero(found.data.folds > 0)
+    held = found.data.folds == 0
+    values = []
+    for squared_error in (False, True):
+        chosen = Settings(bits=12, squared_error=squared_error)
+        weights = fit(found.features, examples, rows, chosen)
+        values.append(auc(margins(found.features, weights)[held], found.data.toxic[held]).value)
+    assert values[1] >= values[0] - 0.002
+    assert values[1] > 0.97
+
+
+def test_margins_are_those_of_the_kernel():
+    found = subject(40)
+    model = fit_model(found, plan(), np.ones(40, bool), ("en",), {})
+    expected = document_scores(model, found.data.texts, found.groups).toxicity
+    weights = (model.weights[0] * model.scale[0]).astype(np.float32)
+    np.testing.assert_allclose(margins(found.features, weights), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_data_sets_have_intercepts_by_group():
+    data = subject().data
+    chosen = Plan(intercepts=(("comments",),))
+    own = toxicity_examples(data, chosen).intercepts
+    assert set(own[data.datasets == "comments"]) == {1}
+    assert set(own[data.datasets == NEUTRAL_SET]) == {0}
+    assert not toxicity_examples(data, Plan(intercepts=())).intercepts.any()
+
+
 def test_rows_without_importance_teach_nothing():
     found = subject(60)
     random = np.random.default_rng(1)
@@ -118,9 +162,9 @@ def test_quantising_keeps_weights_within_a_step(values):
 
 
 def test_every_variation_changes_something():
-    found = variations(plan())
-    assert found["as shipped"] == plan()
-    assert all(changed != plan() for name, changed in found.items() if name != "as shipped")
+    found = variations(Plan())
+    assert found["as shipped"] == Plan()
+    assert all(changed != Plan() for name, changed in found.items() if name != "as shipped")
 
 
 def test_an_empty_training_text_is_refused():
@@ -273,20 +317,61 @@ def test_parts_of_a_comment_follow_it(tmp_path):
     ]
     write_folder(tmp_path, rows)
     data = read_labelled(tmp_path)
-    parts = {
-        (name, text.as_py()): row
-        for row, (name, text) in enumerate(zip(data.datasets, data.texts, strict=True))
-        if name in (SPAN_SET, REMAINDER_SET)
+    of_free = {
+        str(data.datasets[row]): row
+        for row in range(len(data.texts))
+        if data.datasets[row] in DERIVED_SETS and data.trainable[row]
     }
-    assert {name for name, _ in parts} == {SPAN_SET, REMAINDER_SET}
-    rest = next(text for name, text in parts if name == REMAINDER_SET)
-    assert rest.split() == ["plan", "but", "it", "may", "well", "work"]
-    for (name, text), row in parts.items():
+    texts = {name: " ".join(data.texts[row].as_py().split()) for name, row in of_free.items()}
+    assert texts == {
+        SPAN_SET: "Silly",
+        REMAINDER_SET: "plan but it may well work",
+        MINOR_SET: "plan dumb but it may well work",
+        MAJOR_SET: "Silly plan but it may well work",
+    }
+    targets = {name: data.targets[row] for name, row in of_free.items()}
+    assert targets == {SPAN_SET: 0.75, REMAINDER_SET: 0, MINOR_SET: 0.25, MAJOR_SET: 0.75}
+    for row in np.flatnonzero(np.isin(data.datasets, DERIVED_SETS)):
         parent = 0 if data.trainable[row] else 1
         assert data.folds[row] == data.folds[parent]
         assert not data.reported[row]
-        assert data.toxic[row] == (name == SPAN_SET)
-        assert "dumb" not in text
+        assert data.toxic[row] == (data.targets[row] >= 0.5)
+    of_insults = label_examples(data, "insult")
+    assert {str(name) for name in data.datasets[of_insults.importance == 0]} >= {
+        MINOR_SET,
+        MAJOR_SET,
+        SPAN_SET,
+    }
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.text("ab cde", min_size=1, max_size=30),
+    st.lists(st.tuples(st.integers(0, 29), st.integers(1, 9), st.integers(1, 9)), max_size=5),
+)
+def test_parts_hide_characters_and_change_no_other(text, marks):
+    spans = [{"start": a, "end": min(a + n, len(text)), "votes": v} for a, n, v in marks if a < len(text)]
+    comments = pl.DataFrame(
+        {
+            "id": ["civil:1"],
+            "text": [text],
+            "toxic_frac": [0.5],
+            "spans": [json.dumps(spans)],
+            "meta": ['{"n_annotators": 4}'],
+        }
+    )
+    parts = parts_of_comments(comments)
+    assert parts["toxic_frac"].is_between(0, 1).all()
+    assert (parts["text"].str.strip_chars() != "").all()
+    marked = {place for span in spans for place in range(span["start"], span["end"])}
+    for name, part in parts.select("dataset", "text").iter_rows():
+        if name == SPAN_SET:
+            assert part in text
+        else:
+            assert len(part) == len(text)
+            changed = {place for place in range(len(text)) if part[place] != text[place]}
+            assert changed <= marked
+            assert name != REMAINDER_SET or all(part[place] == " " for place in marked)
 
 
 def test_unselected_talk_is_never_in_the_development_fold(tmp_path):
@@ -314,3 +399,44 @@ def test_articles_are_spread_over_the_folds(tmp_path):
     folds = read_labelled(tmp_path).folds[1:].reshape(30, 2)
     np.testing.assert_array_equal(folds[:, 0], folds[:, 1])
     assert set(folds[:, 0].tolist()) == set(range(FOLDS))
+
+
+def test_raters_who_agree_limit_less():
+    random = np.random.default_rng(1)
+    raters = random.choice([3, 7], 4000)
+    split = simulated_limits(raters, random.binomial(raters, random.beta(5, 3, 4000)))
+    agreed = simulated_limits(raters, random.binomial(raters, random.beta(0.2, 0.2, 4000)))
+    assert 0.5 < split["another_panel"] < split["perfect"] < 0.9
+    assert agreed["another_panel"] > 0.9
+
+
+def with_civil_comments(found):
+    names = np.where(found.data.datasets == "comments", "civil_toxic_spans", NEUTRAL_SET).astype(object)
+    return dataclasses.replace(found, data=dataclasses.replace(found.data, datasets=names))
+
+
+def test_the_learning_curve_trains_on_more_and_more_comments():
+    curve = learning_curve(with_civil_comments(subject()), plan())
+    assert list(curve) == ["0%", "25%", "50%", "75%", "100%"]
+    assert curve["100%"] > curve["0%"]
+
+
+def test_explored_attempts_are_measured_for_each_feature():
+    found = explored(with_civil_comments(subject(300)), plan())
+    assert {"as shipped", *WORD_FEATURES} <= set(found)
+    assert found["as shipped"]["civil_toxic_spans"] > 0.9
+
+
+@pytest.mark.parametrize("name", sorted(WORD_FEATURES))
+def test_further_words_are_added_to_each_text(name):
+    texts = ["The quick brown foxes jumped", "one", "!?"]
+    features = extract_features(pa.array(texts, pa.large_string()), 14)
+    wider = with_words(features, texts, WORD_FEATURES[name])
+    more = np.diff(wider.word_offsets) - np.diff(features.word_offsets)
+    assert more[0] > 0
+    assert (more >= 0).all()
+    assert wider.words.max() < 1 << 14
+
+
+def test_planted_text_stands_between_words_of_the_page():
+    assert planted("one two three four", "x" * 300) == f"one two three {'x' * 200} four"
