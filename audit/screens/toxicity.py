@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from audit import identity_terms
 from audit.errors import ConfigurationError
 from audit.model import FINDING_SCHEMA, ScreenResult
 from audit.screens import ScreenContext
@@ -20,6 +21,9 @@ _SEVERITY_FROM = ((0.0, "low"), (0.5, "medium"), (0.9, "high"))
 
 #: Further labels that a model may know, as measures and kinds of findings.
 LABELS = ("insult", "obscene", "identity_attack")
+
+#: Kind of a finding: a segment over the threshold that names a group of people. It has no score of its own.
+IDENTITY_MENTION = "identity_mention"
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,8 @@ class Toxicity:
     ``identity_attack``, the largest probability of a segment for these, null in languages without evidence
     for them. Each segment at or over the threshold is a finding of the kind ``toxicity`` or of the label's
     kind, without a preview: severity low, from 0.5 medium, from 0.9 high; never critical on a linear
-    model's word alone.
+    model's word alone. A segment over the threshold that names a group of people is a finding of the kind
+    ``identity_mention`` besides, so that a reader sees how much of what is flagged may rest on that.
 
     The model is linear over hashed words, word pairs and character 2- to 5-grams, one set of weights a
     language, calibrated to text of which one segment in a hundred is toxic. What it was trained on, its
@@ -47,7 +52,7 @@ class Toxicity:
     threshold: float = 0.12
 
     name: ClassVar[str] = "toxicity"
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     measures: ClassVar[Mapping[str, pa.DataType]] = {
         "score": pa.float32(),
         "mean": pa.float32(),
@@ -65,8 +70,9 @@ class Toxicity:
             raise ConfigurationError("must lie above 0 and at most at 1", key="screens.toxicity.threshold")
 
     def resources(self) -> Mapping[str, str]:
-        """Digest of the model."""
-        return {"toxicity.safetensors": f"sha256:{packaged_card()['sha256']}"}
+        """Digests of the model and of the names of groups."""
+        model = f"sha256:{packaged_card()['sha256']}"
+        return {"toxicity.safetensors": model, identity_terms.FILE: f"sha256:{identity_terms.digest()}"}
 
     def measure(self, batch: pa.RecordBatch, context: ScreenContext) -> ScreenResult:
         """Score each document whose language (``language_label``) has a model.
@@ -97,7 +103,26 @@ class Toxicity:
         for name, values in of_labels.items():
             # a comparison with NaN, where there is no evidence for the label, is false
             found.append(_findings(scores, name, values, values >= np.float32(self.threshold)))
+        named = _naming_groups(scores, toxic, batch.column("text"), labels)
+        found.append(_findings(scores, IDENTITY_MENTION, np.full_like(probabilities, np.nan), named))
         return ScreenResult(columns, pa.concat_tables(found), _reasons(labels, np.flatnonzero(absent)))
+
+
+def _naming_groups(
+    scores: SegmentScores, toxic: npt.NDArray[np.bool_], texts: pa.Array, labels: pa.Array
+) -> npt.NDArray[np.bool_]:
+    """Which of the toxic segments name a group of people; only their documents are read."""
+    documents = np.repeat(np.arange(len(texts), dtype=np.int64), scores.counts())
+    wanted = np.unique(documents[toxic])
+    known = identity_terms.identity_lexicon()
+    groups = np.full(len(texts), -1, np.int8)
+    groups[wanted] = known.groups(labels)[wanted]
+    hits = known.search(texts, groups)
+    borders = documents << 32 | scores.starts.astype(np.int64)
+    named = np.zeros(len(toxic), np.bool_)
+    if len(hits.rows):
+        named[np.searchsorted(borders, hits.rows << 32 | hits.starts, side="right") - 1] = True
+    return named & toxic
 
 
 def _per_document(
@@ -126,11 +151,12 @@ def _label_column(
 def _findings(
     scores: SegmentScores, kind: str, probabilities: npt.NDArray[np.float32], toxic: npt.NDArray[np.bool_]
 ) -> pa.Table:
+    """Long table of the segments marked; a NaN is no score, and low."""
     rows = np.repeat(np.arange(len(scores.offsets) - 1, dtype=np.int32), scores.counts())
     hits = probabilities[toxic]
     bounds = np.array([bound for bound, _ in _SEVERITY_FROM], np.float32)
     names = pa.array([name for _, name in _SEVERITY_FROM], pa.string())
-    severity = names.take(pa.array(np.searchsorted(bounds, hits, side="right") - 1))
+    severity = names.take(pa.array(np.searchsorted(bounds, np.nan_to_num(hits), side="right") - 1))
     n = len(hits)
     return pa.table(
         {
@@ -138,7 +164,7 @@ def _findings(
             "kind": pa.array([kind] * n, pa.string()),
             "start": scores.starts[toxic],
             "end": scores.ends[toxic],
-            "score": hits,
+            "score": pa.array(hits, pa.float32(), mask=np.isnan(hits)),
             "severity": severity,
             "preview": pa.nulls(n, pa.string()),
             "value_hash": pa.nulls(n, pa.string()),

@@ -9,7 +9,7 @@ import pytest
 from audit.errors import ConfigurationError, FatalError
 from audit.model import DOCUMENT_SCHEMA, FINDING_SCHEMA
 from audit.screens import Screen, ScreenContext
-from audit.screens.toxicity import LABELS, Toxicity
+from audit.screens.toxicity import IDENTITY_MENTION, LABELS, Toxicity
 from audit.toxicity_model import Heads, ToxicityModel, packaged_card, packaged_model, read_model
 
 ABUSE = "You are a stupid idiot, shut up you worthless moron."
@@ -113,7 +113,7 @@ def test_the_packaged_model_is_the_one_on_the_card():
     content = (files("audit") / "models" / "toxicity.safetensors").read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     assert packaged_card()["sha256"] == packaged_model().sha256 == digest
-    assert Toxicity().resources() == {"toxicity.safetensors": f"sha256:{digest}"}
+    assert Toxicity().resources()["toxicity.safetensors"] == f"sha256:{digest}"
     assert digest in (files("audit") / "models" / "toxicity.md").read_text(encoding="utf-8")
     assert len(content) <= 4_000_000
 
@@ -154,6 +154,18 @@ def test_findings_name_their_label():
     kinds = set(measure([text], ["pt"], threshold=0.01).findings["kind"].to_pylist())
     assert "toxicity" in kinds
     assert kinds - {"toxicity"} <= set(packaged_card()["labels"]["pt"])
+
+
+def test_flagged_segments_that_name_a_group_are_marked():
+    named = "You stupid idiot, all Muslims are stupid, shut up you worthless moron."
+    calm = "The mosque invited Muslims and Jews to a feast, and many came."
+    long = CALM * 8 + "\n\n" + CALM.replace("Returns", "Muslims") * 8 + "\n\n" + (ABUSE + " ") * 6
+    result = measure([ABUSE, named, calm, long], ["en"] * 4)
+    found = [f for f in result.findings.to_pylist() if f["kind"] == IDENTITY_MENTION]
+    assert [f["row"] for f in found] == [1]
+    assert found[0]["severity"] == "low"
+    assert found[0]["score"] is None
+    assert {f["row"] for f in result.findings.to_pylist()} == {0, 1, 3}
 
 
 def small_model():
