@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -11,10 +13,28 @@ import pyarrow as pa
 from audit.errors import AuditError, FatalError
 from audit.facts import constant
 from audit.model import FINDING_SCHEMA, FINDING_STRUCT, ScreenResult
-from audit.screens import Screen, ScreenContext
+from audit.screens import ScreenContext
 
 EVALUATED = "evaluated"
 _FINDINGS_TYPE = pa.list_(FINDING_STRUCT)
+
+
+class Detector(Protocol):
+    """What screens and probes share; see ``audit.screens.Screen``."""
+
+    @property
+    def name(self) -> str:
+        """Prefix of its columns."""
+        ...
+
+    @property
+    def measures(self) -> Mapping[str, pa.DataType]:
+        """Measure -> Arrow type."""
+        ...
+
+    def measure(self, batch: pa.RecordBatch, context: ScreenContext) -> ScreenResult:
+        """Measure one batch."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -25,7 +45,7 @@ class Measured:
     states: Counter[str]
 
 
-def part_schema(screen: Screen) -> pa.Schema:
+def part_schema(screen: Detector) -> pa.Schema:
     """Columns of a screen's part: identity, measures, state (null = evaluated), findings."""
     return pa.schema(
         [
@@ -38,7 +58,7 @@ def part_schema(screen: Screen) -> pa.Schema:
     )
 
 
-def measure(screen: Screen, batch: pa.RecordBatch, context: ScreenContext, shard: str) -> Measured:
+def measure(screen: Detector, batch: pa.RecordBatch, context: ScreenContext, shard: str) -> Measured:
     """Measure a batch (``DOCUMENT_SCHEMA``); where the screen raises, find the documents at fault.
 
     Raises:
@@ -58,7 +78,7 @@ def _value_counts(states: pa.Array) -> list[tuple[str | None, int]]:
 
 
 def _isolate(
-    screen: Screen, batch: pa.RecordBatch, context: ScreenContext
+    screen: Detector, batch: pa.RecordBatch, context: ScreenContext
 ) -> list[tuple[pa.RecordBatch, ScreenResult]]:
     try:
         return [(batch, screen.measure(batch, context))]
@@ -80,7 +100,7 @@ def _slice(context: ScreenContext, start: int, length: int) -> ScreenContext:
     return ScreenContext(upstream, context.hmac_key)
 
 
-def _to_rows(screen: Screen, batch: pa.RecordBatch, result: ScreenResult, shard: str) -> pa.RecordBatch:
+def _to_rows(screen: Detector, batch: pa.RecordBatch, result: ScreenResult, shard: str) -> pa.RecordBatch:
     schema = part_schema(screen)
     if set(result.measurements) != set(screen.measures):
         raise FatalError(f"screen {screen.name!r} did not fill the measures that it declares")

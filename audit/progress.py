@@ -31,6 +31,10 @@ class Reporter(Protocol):
         """A context for a stage of so many bytes (0: unknown)."""
         ...
 
+    def note(self, line: str) -> None:
+        """Show a line between stages."""
+        ...
+
 
 @dataclass
 class _Counter:
@@ -57,6 +61,9 @@ class Quiet:
         """See ``Reporter``."""
         yield _Counter()
 
+    def note(self, line: str) -> None:
+        """See ``Reporter``."""
+
 
 class Plain:
     """A line when a stage begins and ends, and every ten seconds between."""
@@ -73,6 +80,10 @@ class Plain:
         done = f"{counter.documents:,} documents, {counter.size / _MB:,.1f} MB"
         rates = f" ({counter.rates()})" if counter.size else ""
         self._say(f"{name}: done" + (f", {done}{rates}" if counter.documents else ""))
+
+    def note(self, line: str) -> None:
+        """See ``Reporter``."""
+        self._say(line)
 
     def _say(self, line: str) -> None:
         print(line, file=self._stream, flush=True)
@@ -107,6 +118,10 @@ class Live:
             task = progress.add_task(name.ljust(12), total=total_bytes or None)
             yield _LiveStage(counter, progress, task)
             progress.update(task, total=max(total_bytes, 1), completed=max(total_bytes, 1))
+
+    def note(self, line: str) -> None:
+        """See ``Reporter``."""
+        self._console.print(line, highlight=False, markup=False)
 
 
 class _LiveStage:

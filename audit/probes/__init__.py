@@ -11,16 +11,21 @@ import dataclasses
 import importlib
 import pkgutil
 import resource
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import pyarrow as pa
 
 from audit.model import ScreenResult
 from audit.screens import ScreenContext
+
+ENTRY_POINT_GROUP = "audit.probes"
 
 
 @runtime_checkable
@@ -32,6 +37,8 @@ class Probe(Protocol):
         version: Raised whenever the same input may give another result.
         measures: Measure -> Arrow type; ``flagged`` (bool) says whether the document is a hit.
         uses_key: Whether it hashes personal values.
+        shares: Optional: measures (yes or no, or counts) of which the share of documents is estimated where
+            they are true or above 0; ``flagged`` alone where it is not given.
     """
 
     name: ClassVar[str]
@@ -75,7 +82,43 @@ class Throughput:
         return int(left * self.per_second * workers)
 
 
-def try_out(probe: Probe, batch: pa.RecordBatch, context: ScreenContext) -> Throughput:
+def shares(probe: Probe) -> tuple[str, ...]:
+    """Measures of which a share of documents is estimated."""
+    named: tuple[str, ...] = getattr(type(probe), "shares", ("flagged",))
+    return tuple(name for name in named if name in probe.measures)
+
+
+def together(costs: Sequence[Throughput]) -> Throughput:
+    """The cost of several probes on the same documents, one after the other."""
+    return Throughput(
+        min(cost.documents for cost in costs),
+        sum(cost.seconds * min(c.documents for c in costs) / cost.documents for cost in costs),
+        sum(cost.loading_seconds for cost in costs),
+        max(cost.memory_bytes for cost in costs),
+    )
+
+
+def peak_memory() -> int:
+    """Most bytes of memory that this process has held at once."""
+    status = Path("/proc/self/status")
+    # What getrusage tells of a process just started holds its parent's peak.
+    if status.exists():
+        for line in status.read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+class Measuring(Protocol):
+    """What a try-out needs of a probe."""
+
+    def measure(self, batch: pa.RecordBatch, context: ScreenContext) -> object:
+        """Measure one batch."""
+        ...
+
+
+def try_out(probe: Measuring, batch: pa.RecordBatch, context: ScreenContext) -> Throughput:
     """Measure a probe's cost on documents like those of the corpus.
 
     Args:
@@ -88,26 +131,33 @@ def try_out(probe: Probe, batch: pa.RecordBatch, context: ScreenContext) -> Thro
     """
     if batch.num_rows < 2:
         raise ValueError("a try-out needs at least two documents")
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    memory = peak_memory()
     began = time.perf_counter()
     probe.measure(batch.slice(0, 1), context)
     loaded = time.perf_counter()
     probe.measure(batch.slice(1), context)
     ended = time.perf_counter()
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory
-    return Throughput(batch.num_rows - 1, max(ended - loaded, 1e-9), loaded - began, grown * 1024)
+    seconds = max(ended - loaded, 1e-9)
+    return Throughput(batch.num_rows - 1, seconds, loaded - began, peak_memory() - memory)
 
 
 @cache
 def available() -> Mapping[str, type[Any]]:
-    """All probes of this package by name.
+    """All probes by name: those of this package and those of installed plug-ins.
 
     Raises:
         ImportError: A probe's module cannot be imported.
+        ValueError: Two probes claim one name.
     """
     modules = [importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)]
     members: list[tuple[str, Any]] = [(m.__name__, member) for m in modules for member in vars(m).values()]
-    return {member.name: member for module, member in members if _is_probe(member, module)}
+    found: dict[str, type[Any]] = {}
+    own = [member for module, member in members if _is_probe(member, module)]
+    for probe in (*own, *(point.load() for point in entry_points(group=ENTRY_POINT_GROUP))):
+        if probe.name in found:
+            raise ValueError(f"two probes are named {probe.name!r}")
+        found[probe.name] = probe
+    return found
 
 
 def _is_probe(member: Any, module: str) -> bool:

@@ -56,6 +56,7 @@ class PresidioNer:
         "flagged": pa.bool_(),
     }
     uses_key: ClassVar[bool] = True
+    shares: ClassVar[tuple[str, ...]] = ("flagged", "persons")
 
     def __post_init__(self) -> None:
         """Check the ranges of numbers."""
