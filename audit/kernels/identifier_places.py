@@ -7,7 +7,20 @@ import numpy.typing as npt
 from numba import njit
 
 from audit.kernels.buffers import Bytes
+from audit.kernels.identifier_numbers import links
+from audit.kernels.identifier_shapes import (
+    WALLET_LENGTH,
+    is_digit,
+    is_letter,
+    letter_before,
+    mbi_end,
+    nino_end,
+)
 
+#: Digits of the shortest number without a sign.
+FEWEST = 7
+#: Bytes between the places at which a long run is tried.
+_STEP = 4
 #: Bytes before and after a place that decide whether it is looked at.
 _LOOK_BACK, _LOOK_AHEAD = 1, 5
 
@@ -57,3 +70,56 @@ def next_flag(flags: npt.NDArray[np.uint8], words: npt.NDArray[np.uint64], at: i
     while at < last and flags[at] == 0:
         at += 1
     return min(at, last)
+
+
+@njit(nogil=True, cache=True)
+def after(data: Bytes, at: int, last: int) -> int:
+    """Return the byte at ``at``; 0 beyond the end of the text."""
+    return data[at] + 0 if at < last else 0
+
+
+@njit(nogil=True, cache=True)
+def _goes_on(data: Bytes, digits: int, run: int, last: int) -> bool:
+    """Whether the run after a sign has the length that it has in identifiers; its first digit was seen."""
+    second, third = after(data, run + 2, last), after(data, run + 3, last)
+    if second >= 0x80 or third >= 0x80:
+        return True
+    if data[run] == 46:
+        return digits <= 3 and (second == 46 or third == 46 or after(data, run + 4, last) == 46)
+    if digits == 3:
+        return is_digit(second)
+    return digits > 3 and is_digit(second) and is_digit(third)
+
+
+@njit(nogil=True, cache=True)
+def _may_be_long(data: Bytes, at: int, last: int) -> bool:
+    """Whether some of the places in which a wallet address would have letters or digits have them."""
+    for place in range(at + WALLET_LENGTH - 1, at, -_STEP):
+        byte = after(data, place, last)
+        if byte < 0x80 and not (is_digit(byte) or is_letter(byte)):
+            return False
+    return True
+
+
+@njit(nogil=True, cache=True)
+def matters(data: Bytes, first: int, at: int, run: int, last: int, wallet_end: int) -> bool:
+    """Whether a run of digits is more than a short one that stands alone, which most are."""
+    beside = after(data, run, last)
+    if run - at >= FEWEST or beside >= 0x80:
+        return True
+    if links(beside):
+        beyond = after(data, run + 1, last)
+        if beyond >= 0x80 or (is_digit(beyond) and _goes_on(data, run - at, run, last)):
+            return True
+    elif is_letter(beside):
+        if at >= wallet_end and _may_be_long(data, at, last):
+            return True
+        fourth = after(data, at + 3, last)
+        if run - at == 1 and (fourth >= 0x80 or is_digit(fourth)) and mbi_end(data, at, last) >= 0:
+            return True
+    if run - at <= 1 or at == first:
+        return False
+    if data[at - 1] != 32:
+        return letter_before(data, first, at)
+    pairs = run - at == 6 or (beside == 32 and (run - at == 2 or run - at == 4))
+    return pairs and nino_end(data, first, at, last) >= 0

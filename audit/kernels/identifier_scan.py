@@ -18,7 +18,7 @@ from numba import njit
 from audit.kernels.buffers import Bytes, Offsets
 from audit.kernels.candidates import ADDRESS_REACH, left_edge, right_edge
 from audit.kernels.identifier_numbers import ALL_NUMBERS, cluster_end, links, number_bits, runs_from
-from audit.kernels.identifier_places import LEADS, flag_places, next_flag
+from audit.kernels.identifier_places import FEWEST, LEADS, after, flag_places, matters, next_flag
 from audit.kernels.identifier_shapes import (
     WALLET_LENGTH,
     address_end,
@@ -52,10 +52,6 @@ _GROUPS = 8
 _MOST_AT_ONCE = 10
 #: Characters before a number that a pattern reads: two letters, and what stands before them.
 _BEFORE = 3
-#: Digits of the shortest number without a sign.
-_FEWEST = 7
-#: Bytes between the places at which a long run is tried.
-_STEP = 4
 #: Bytes of the longest MAC address.
 _MAC_BYTES = 17
 
@@ -138,54 +134,6 @@ def _runs(data: Bytes, first: int, at: int, last: int, runs: Integers, out: Shap
 
 
 @njit(nogil=True, cache=True)
-def _after(data: Bytes, at: int, last: int) -> int:
-    return data[at] + 0 if at < last else 0
-
-
-@njit(nogil=True, cache=True)
-def _goes_on(data: Bytes, digits: int, run: int, last: int) -> bool:
-    """Whether the run after a sign has the length that it has in identifiers; its first digit was seen."""
-    second, third = _after(data, run + 2, last), _after(data, run + 3, last)
-    if second >= 0x80 or third >= 0x80:
-        return True
-    if data[run] == 46:
-        return digits <= 3 and (second == 46 or third == 46 or _after(data, run + 4, last) == 46)
-    if digits == 3:
-        return is_digit(second)
-    return digits > 3 and is_digit(second) and is_digit(third)
-
-
-@njit(nogil=True, cache=True)
-def _may_be_long(data: Bytes, at: int, last: int) -> bool:
-    """Whether some of the places in which a wallet address would have letters or digits have them."""
-    for place in range(at + WALLET_LENGTH - 1, at, -_STEP):
-        byte = _after(data, place, last)
-        if byte < 0x80 and not (is_digit(byte) or is_letter(byte)):
-            return False
-    return True
-
-
-@njit(nogil=True, cache=True)
-def _matters(data: Bytes, first: int, at: int, run: int, last: int, wallet_end: int) -> bool:
-    """Whether a run of digits is more than a short one that stands alone, which most are."""
-    beside = _after(data, run, last)
-    if run - at >= _FEWEST or beside >= 0x80:
-        return True
-    if links(beside):
-        beyond = _after(data, run + 1, last)
-        if beyond >= 0x80 or (is_digit(beyond) and _goes_on(data, run - at, run, last)):
-            return True
-    elif is_letter(beside):
-        if at >= wallet_end and _may_be_long(data, at, last):
-            return True
-        if run - at == 1 and mbi_end(data, at, last) >= 0:
-            return True
-    if run - at <= 1:
-        return False
-    return letter_before(data, first, at) or nino_end(data, first, at, last) >= 0
-
-
-@njit(nogil=True, cache=True)
 def _number(
     data: Bytes,
     first: int,
@@ -198,9 +146,9 @@ def _number(
     seen: Integers,
 ) -> None:
     """Look at a run of ASCII digits, from ``at`` to ``run``."""
-    beside = _after(data, run, last)
-    beyond = _after(data, run + 1, last) if links(beside) else 0
-    if run - at >= _FEWEST or is_digit(beyond):
+    beside = after(data, run, last)
+    beyond = after(data, run + 1, last) if links(beside) else 0
+    if run - at >= FEWEST or is_digit(beyond):
         _runs(data, first, at, last, runs, out, seen)
     if (beside >= 0x80 or beyond >= 0x80) and at >= seen[_FOREIGN_END]:
         _foreign(data, first, at, last, classes, out, seen)
@@ -302,7 +250,7 @@ def scan_identifiers(data: Bytes, offsets: Offsets, classes: npt.NDArray[np.uint
                 start, run = at, at + 1
                 while run < last and is_digit(data[run]):
                     run += 1
-                if _matters(data, first, start, run, last, seen[_WALLET_END]):
+                if matters(data, first, start, run, last, seen[_WALLET_END]):
                     _number(data, first, start, run, last, classes, runs, out, seen)
                 at = run - 1
             elif byte == 64:

@@ -35,7 +35,7 @@ SHAPED = (
 ALL = recognisers((), SHAPED, ())
 #: Signs, digits of other scripts, and letters that match s and k without case.
 ALPHABETS = (
-    *("AB12 34cdKſ", "1EG4-TE5MK73Aſ0", "123-456 789", "AB 1234567é"),
+    *("AB12 34cdKſ", "1EG4-TE5MK73Aſ0\u212a", "123-456 789", "AB 1234567é"),
     *(
         "0123456789- .",
         "45 -1",
