@@ -102,6 +102,18 @@ def _may_be_long(data: Bytes, at: int, last: int) -> bool:
 
 
 @njit(nogil=True, cache=True)
+def _begins_with_two(data: Bytes, first: int, at: int) -> bool:
+    """Whether what ends before ``at`` with a letter can be two letters that begin a word."""
+    if data[at - 1] >= 0x80:
+        return True
+    if at - 2 < first or not (is_letter(data[at - 2]) or data[at - 2] >= 0x80):
+        return False
+    if at - 3 < first or data[at - 2] >= 0x80:
+        return True
+    return not (is_letter(data[at - 3]) or is_digit(data[at - 3]))
+
+
+@njit(nogil=True, cache=True)
 def matters(data: Bytes, first: int, at: int, run: int, last: int, wallet_end: int) -> bool:
     """Whether a run of digits is more than a short one that stands alone, which most are."""
     beside = after(data, run, last)
@@ -120,6 +132,6 @@ def matters(data: Bytes, first: int, at: int, run: int, last: int, wallet_end: i
     if run - at <= 1 or at == first:
         return False
     if data[at - 1] != 32:
-        return letter_before(data, first, at)
+        return letter_before(data, first, at) and _begins_with_two(data, first, at)
     pairs = run - at == 6 or (beside == 32 and (run - at == 2 or run - at == 4))
     return pairs and nino_end(data, first, at, last) >= 0
