@@ -9,6 +9,7 @@ Methods (Wiley 1995), ch. 9.
 from __future__ import annotations
 
 import hashlib
+import hmac
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,11 +34,28 @@ _ORDER = [(name, "ascending") for name in _KEPT.names]
 _PENDING = 1 << 16
 
 
-def derive_seed(corpus_name: str, policy_digest: str) -> bytes:
-    """Sixteen bytes that follow from what is audited and by which policy."""
-    parts = ("corpus-audit sample", corpus_name, policy_digest)
-    framed = b"".join(len(part.encode()).to_bytes(8, "little") + part.encode() for part in parts)
-    return hashlib.sha256(framed).digest()[:16]
+def derive_seed(corpus_name: str, key: bytes) -> bytes:
+    """Sixteen bytes that follow from what is audited and by whom.
+
+    Versions of a data set share the seed, and so do all policies: rewording, renaming or reordering gates
+    draws nothing anew. Without the auditor's key nobody can tell the draws beforehand, who knows the name
+    and the policy no more than others.
+
+    Args:
+        corpus_name: Of the data set, without its version.
+        key: The auditor's secret, which lies outside every run.
+    """
+    return hmac.digest(key, b"corpus-audit sample\0" + corpus_name.encode(), "sha256")[:16]
+
+
+def commitment(seed: bytes) -> str:
+    """Digest of a seed that may be published: it proves later which seed was used, and tells no draw."""
+    return "sha256:" + hashlib.sha256(b"corpus-audit seed\0" + seed).hexdigest()
+
+
+def salted_seed(seed: bytes, salt: str) -> bytes:
+    """Sixteen bytes that give numbers independent of the seed's own."""
+    return hashlib.sha256(b"corpus-audit sample\0" + seed + salt.encode()).digest()[:16]
 
 
 def permanent_random_numbers(

@@ -1,20 +1,20 @@
 """The design of a stratified sample: which strata there are, and how many draws each gets.
 
-Strata are cells of the slicing dimensions. Cells too sparse to estimate from are merged: dimensions are
+Strata are cells of the slicing dimensions. Bands of a score that expect under ten draws are first joined
+with a neighbour (``audit.neighbouring_bands``). Cells too sparse to estimate from are merged: dimensions are
 listed by importance, and wherever a cell expects under ten draws its last dimension becomes ``*``, again
 and again, until enough come together or only the rest stratum (all ``*``) is left. A remainder that is
 still sparse takes in its smallest sibling before it leaves the value that it shares with it.
 
-Draws go partly in proportion to size, the rest by Neyman's optimum for the variance that a screen's score
-predicts (J. Neyman, "On the two different aspects of the representative method", JRSS 97, 1934). The
-proportional share bounds the largest weight at 1 / (share · size), however wrong the scores are.
+Draws are allocated by ``audit.allocation``: a part of them always in proportion to size, which bounds the
+largest weight at 1 / (share · size), however wrong the scores are.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,12 +22,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from audit.allocation import Allocation, apportion, target
+from audit.neighbouring_bands import LEAST, joined_bands
+from audit.sequential import DECLARED, FARTHEST, size_at
+
 ANY = "*"
 ABSENT = "(absent)"
-SPARSE = 10
+SPARSE = LEAST
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Booleans = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +44,10 @@ class Design:
         strata: Table of ``stratum`` (label), ``documents``, ``tokens``, ``size`` (draws), in code order;
             ``max_tokens`` too where the cells had it.
         cells: Table of the dimensions' values and the ``code`` of the stratum that each cell is in.
-        proportional_share, minimum: As the allocation used them.
+        proportional_share, minimum, allocation: As the allocation used them.
         target: Share of the draws that each stratum should get, shape (strata,), sum 1.
+        taken_whole: Whether a stratum is to be taken whole, shape (strata,).
+        declared: The size that the design was made for, whatever it was resized to.
     """
 
     dimensions: tuple[str, ...]
@@ -49,6 +56,9 @@ class Design:
     proportional_share: float
     minimum: int
     target: Floats
+    taken_whole: Booleans
+    declared: int
+    allocation: Allocation = "neyman"
 
     @property
     def size(self) -> int:
@@ -82,13 +92,31 @@ class Design:
 
     def resized(self, size: int) -> Design:
         """The same strata with another size; a larger one keeps every draw of a smaller one."""
-        sizes = _apportion(self._documents(), self.target, size, self.proportional_share, self.minimum)
+        sizes = self._sizes(size)
         at = self.strata.schema.get_field_index("size")
         return replace(self, strata=self.strata.set_column(at, "size", pa.array(sizes)))
 
-    def _documents(self) -> Ints:
-        documents: Ints = _numbers(self.strata, "documents")
-        return documents
+    @cached_property
+    def looks(self) -> dict[str, dict[int, int]]:
+        """Draws of each stratum at each look of the sequential rule that the sample's size reaches.
+
+        Looks are multiples of the declared size, so they do not depend on what was drawn or judged.
+        """
+        sizes: dict[str, dict[int, int]] = {name: {} for name in self.strata.column("stratum").to_pylist()}
+        least = int(_numbers(self.strata, "documents")[self.taken_whole].sum())
+        for look in range(-FARTHEST, FARTHEST + 1):
+            size = size_at(self.declared, look)
+            if size > self.size and look > DECLARED:
+                break
+            for name, number in zip(sizes, self._sizes(max(size, least)).tolist(), strict=True):
+                sizes[name][look] = number
+        return sizes
+
+    def _sizes(self, size: int) -> Ints:
+        documents = _numbers(self.strata, "documents")
+        return apportion(
+            documents, self.target, size, self.proportional_share, self.minimum, self.taken_whole
+        )
 
 
 def design(
@@ -98,28 +126,37 @@ def design(
     *,
     proportional_share: float = 0.5,
     minimum: int = 1,
+    allocation: Allocation = "neyman",
+    take_all: Sequence[Mapping[str, str]] = (),
 ) -> Design:
     """Form strata and allocate draws to them.
 
     Args:
         cells: A row per combination of dimension values: the dimensions (strings, nulls allowed),
             ``documents`` and ``tokens`` (int64); optional ``expected`` (float64: predicted number of
-            harmful documents) and ``max_tokens`` (int64: the longest document).
+            harmful documents), ``cost`` (float64: of judging all documents of the cell) and ``max_tokens``
+            (int64: the longest document).
         dimensions: By importance; the last is merged first.
         size: Draws in total; every stratum is taken whole when it reaches the documents.
         proportional_share: Least share of the draws that goes in proportion to documents.
         minimum: Least draws of a stratum, where it has as many documents.
+        allocation: How the other draws go: ``audit.allocation`` tells.
+        take_all: Dimension values of cells whose documents are all to be judged: strata of their own.
 
     Raises:
-        ValueError: ``size`` is negative or ``proportional_share`` is not a share.
+        ValueError: ``size`` is negative or less than what is to be taken whole, ``proportional_share`` is
+            not a share, or the allocation needs a column that the cells lack.
     """
     if size < 0 or not 0 <= proportional_share <= 1:
         raise ValueError("size must be at least 0 and proportional_share within [0, 1]")
     cells = _canonical(cells, dimensions)
-    labels = _collapse(cells, dimensions, size, proportional_share)
+    whole = _matching(cells, take_all)
+    labels = _collapse(cells, dimensions, size, proportional_share, whole, allocation)
     strata = _grouped(cells.append_column("stratum", labels), ["stratum"])
-    target = _target(strata, proportional_share)
-    sizes = _apportion(_numbers(strata, "documents"), target, size, proportional_share, minimum)
+    shares = _target(strata, proportional_share, allocation)
+    named = pc.is_in(strata.column("stratum"), value_set=labels.filter(pa.array(whole)))
+    taken = np.asarray(named.combine_chunks().to_numpy(zero_copy_only=False), bool)
+    sizes = apportion(_numbers(strata, "documents"), shares, size, proportional_share, minimum, taken)
     codes = pc.index_in(labels, value_set=strata.column("stratum").combine_chunks())
     shown = [n for n in ("stratum", "documents", "tokens", "max_tokens") if n in strata.column_names]
     return Design(
@@ -128,8 +165,22 @@ def design(
         cells=cells.select(list(dimensions)).append_column("code", codes),
         proportional_share=proportional_share,
         minimum=minimum,
-        target=target,
+        target=shares,
+        taken_whole=taken,
+        declared=size,
+        allocation=allocation,
     )
+
+
+def _matching(cells: pa.Table, wanted: Sequence[Mapping[str, str]]) -> Booleans:
+    """Cells that have the values of at least one of ``wanted``."""
+    found = np.zeros(len(cells), bool)
+    for values in wanted:
+        match = np.ones(len(cells), bool)
+        for name, value in values.items():
+            match &= np.asarray(pc.equal(cells.column(name), value).to_numpy(), bool)
+        found |= match
+    return found
 
 
 def _numbers(table: pa.Table, name: str) -> Any:
@@ -155,7 +206,7 @@ def _canonical(cells: pa.Table, dimensions: Sequence[str]) -> pa.Table:
 
 
 def _grouped(table: pa.Table, keys: list[str]) -> pa.Table:
-    sums = [name for name in ("documents", "tokens", "expected") if name in table.column_names]
+    sums = [name for name in ("documents", "tokens", "expected", "cost") if name in table.column_names]
     wanted = [(name, "sum") for name in sums]
     if "max_tokens" in table.column_names:
         wanted.append(("max_tokens", "max"))
@@ -165,18 +216,34 @@ def _grouped(table: pa.Table, keys: list[str]) -> pa.Table:
     return grouped.sort_by([(key, "ascending") for key in keys]).combine_chunks()
 
 
-def _collapse(cells: pa.Table, dimensions: Sequence[str], size: int, proportional_share: float) -> pa.Array:
+def _collapse(
+    cells: pa.Table,
+    dimensions: Sequence[str],
+    size: int,
+    proportional_share: float,
+    whole: Booleans,
+    allocation: Allocation,
+) -> pa.Array:
     """Stratum label of each cell, with ``*`` for the dimensions that were merged."""
-    columns = {name: cells.column(name).combine_chunks() for name in dimensions}
-    sparse = np.ones(len(cells), bool)
+    columns = joined_bands(
+        {name: cells.column(name).combine_chunks() for name in dimensions},
+        whole,
+        lambda labels: _expected_draws(cells, labels, size, proportional_share, allocation),
+    )
+    sparse = ~whole
     labels = _labels(columns, len(cells))
     for level in reversed(range(len(dimensions))):
-        sparse &= _is_sparse(cells, labels, size, proportional_share)
+        sparse &= _is_sparse(cells, labels, size, proportional_share, allocation)
         columns[dimensions[level]] = pc.if_else(pa.array(sparse), ANY, columns[dimensions[level]])
         labels = _labels(columns, len(cells))
         parents = _labels({name: columns[name] for name in dimensions[:level]}, len(cells))
         while (
-            level and (joining := _siblings(cells, labels, parents, sparse, size, proportional_share)).any()
+            level
+            and (
+                joining := _siblings(
+                    cells, labels, parents, sparse | whole, size, proportional_share, allocation
+                )
+            ).any()
         ):
             sparse |= joining
             for name in dimensions[level:]:
@@ -186,23 +253,23 @@ def _collapse(cells: pa.Table, dimensions: Sequence[str], size: int, proportiona
 
 
 def _is_sparse(
-    cells: pa.Table, labels: pa.Array, size: int, proportional_share: float
+    cells: pa.Table, labels: pa.Array, size: int, proportional_share: float, allocation: Allocation
 ) -> npt.NDArray[np.bool_]:
     """Whether the stratum of each cell expects too few draws, and is not taken whole.
 
     A stratum taken whole is known exactly: merging it would only blur it.
     """
-    draws, documents = _expected_draws(cells, labels, size, proportional_share)
+    draws, documents = _expected_draws(cells, labels, size, proportional_share, allocation)
     return np.asarray((draws < SPARSE) & (draws < documents))
 
 
 def _expected_draws(
-    cells: pa.Table, labels: pa.Array, size: int, proportional_share: float
+    cells: pa.Table, labels: pa.Array, size: int, proportional_share: float, allocation: Allocation
 ) -> tuple[Floats, Floats]:
     """Expected draws and documents of the stratum that each cell is in."""
     strata = _grouped(cells.append_column("stratum", labels), ["stratum"])
     documents = _numbers(strata, "documents").astype(float)
-    draws = np.minimum(size * _target(strata, proportional_share), documents)
+    draws = np.minimum(size * _target(strata, proportional_share, allocation), documents)
     codes = np.asarray(pc.index_in(labels, value_set=strata.column("stratum").combine_chunks()))
     return draws[codes], documents[codes]
 
@@ -214,14 +281,15 @@ def _siblings(
     sparse: npt.NDArray[np.bool_],
     size: int,
     proportional_share: float,
+    allocation: Allocation,
 ) -> npt.NDArray[np.bool_]:
     """Cells of the smallest sibling of each remainder that is still sparse; none where there is none.
 
     A remainder takes its smallest sibling in before it leaves its parent: better to lose a split by a less
     important dimension than to mix the values of a more important one.
     """
-    needy = sparse & _is_sparse(cells, labels, size, proportional_share)
-    draws, documents = _expected_draws(cells, labels, size, proportional_share)
+    needy = sparse & _is_sparse(cells, labels, size, proportional_share, allocation)
+    draws, documents = _expected_draws(cells, labels, size, proportional_share, allocation)
     parent = np.asarray(pc.dictionary_encode(parents).indices)
     names = np.asarray(labels.to_pylist(), object)
     joining = np.zeros(len(cells), bool)
@@ -240,41 +308,10 @@ def _labels(columns: dict[str, pa.Array], length: int) -> pa.Array:
     return pc.binary_join_element_wise(*parts, "&")
 
 
-def _target(strata: pa.Table, proportional_share: float) -> Floats:
-    """Share of the draws by stratum: proportional in part, the rest Neyman on the predicted variance."""
+def _target(strata: pa.Table, proportional_share: float, allocation: Allocation) -> Floats:
+    """Share of the draws by stratum."""
+    given = {name: _numbers(strata, name) for name in ("expected", "cost") if name in strata.column_names}
     documents = _numbers(strata, "documents").astype(float)
-    weight: Floats = documents / max(documents.sum(), 1.0)
-    if "expected" not in strata.column_names:
-        return weight
-    rate = np.clip(_numbers(strata, "expected") / documents, 0.0, 1.0)
-    spread = weight * np.sqrt(rate * (1 - rate))
-    if spread.sum() == 0:
-        return weight
-    mixed: Floats = proportional_share * weight + (1 - proportional_share) * spread / spread.sum()
-    return mixed
-
-
-def _apportion(documents: Ints, target: Floats, size: int, proportional_share: float, minimum: int) -> Ints:
-    """Whole draws by stratum that sum to ``size`` (or to all documents).
-
-    Draws are given one by one to the highest priority, a divisor method (M. L. Balinski, H. P. Young,
-    "Fair Representation", 1982): the order does not depend on ``size``, so a larger size keeps all that a
-    smaller one gave. Webster's divisors serve the target, Adams's (which round up) the proportional share.
-    """
-    weight = documents / max(int(documents.sum()), 1)
-
-    def priority(h: int, seats: int) -> tuple[float, float, int]:
-        webster, floor = target[h] / (seats + 0.5), proportional_share * weight[h] / max(seats, 1)
-        return (-float("inf") if seats < minimum else -max(webster, floor), -weight[h], h)
-
-    sizes = np.zeros(len(documents), np.int64)
-    queue = [priority(h, 0) for h in range(len(documents)) if documents[h] > 0]
-    heapq.heapify(queue)
-    for _ in range(min(size, int(documents.sum()))):
-        h = queue[0][2]
-        sizes[h] += 1
-        if sizes[h] < documents[h]:
-            heapq.heapreplace(queue, priority(h, int(sizes[h])))
-        else:
-            heapq.heappop(queue)
-    return sizes
+    return target(
+        documents, allocation, proportional_share, expected=given.get("expected"), cost=given.get("cost")
+    )
