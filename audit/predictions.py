@@ -1,0 +1,120 @@
+"""What reviewers are expected to answer, before they do: shares of yes by cell, and the doubt about them.
+
+A detector's calibrated scores give the share of each cell. Judgements that stand already are
+kept as they are, and recalibrate the prediction: slope and intercept on the log odds, with the judgements
+for likelihood and normal distributions around 1 and 0 for prior (D. R. Cox, "Two further applications of a
+model for binary regression", Biometrika 45, 1958). Each replicate takes its own slope and intercept from the
+posterior, in its normal approximation, so that what few judgements leave open widens the forecast.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize
+from scipy.special import expit, log_expit, logit
+
+from audit.estimation import UNSURE, YES
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Booleans = npt.NDArray[np.bool_]
+
+#: Prior standard deviations of the slope, and of the intercept: right within a factor of about three.
+_SLOPE_PRIOR, _INTERCEPT_PRIOR = 0.5, float(np.log(3.0))
+#: Predicted shares are kept off 0 and 1: no score is so sure.
+_LEAST = 1e-7
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """Judged documents, in draw order within their strata.
+
+    Attributes:
+        cell: Of each document, shape (n,).
+        label: ``NO``, ``YES`` or ``UNSURE``, shape (n,).
+        tokens: Of each document, shape (n,).
+    """
+
+    cell: Ints
+    label: npt.NDArray[np.int8]
+    tokens: Ints
+
+    @classmethod
+    def none(cls) -> Labels:
+        """Nothing judged yet."""
+        return cls(np.empty(0, np.int64), np.empty(0, np.int8), np.empty(0, np.int64))
+
+    def __add__(self, later: Labels) -> Labels:
+        return Labels(
+            np.concatenate((self.cell, later.cell)),
+            np.concatenate((self.label, later.label)),
+            np.concatenate((self.tokens, later.tokens)),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What is thought of one question.
+
+    Attributes:
+        question: As reviewers are asked.
+        shares: Predicted share of yes by cell, shape (cells,).
+        judged: Judgements that stand.
+        basis: Where the shares come from, in words.
+        doubt: Factor of the covariance of slope and intercept, shape (2, 2); 0 where nothing was judged.
+        centre: Log odds at which the intercept is taken.
+    """
+
+    question: str
+    shares: Floats
+    judged: Labels
+    basis: str
+    doubt: Floats = field(default_factory=lambda: np.zeros((2, 2)))
+    centre: float = 0.0
+
+    def drawn(self, factor: float, rng: np.random.Generator) -> Floats:
+        """Shares of one replicate, multiplied cell by cell, up to certainty."""
+        slope, intercept = self.doubt @ rng.standard_normal(2)
+        odds = logit(np.clip(self.shares, _LEAST, 1 - _LEAST))
+        moved = expit(odds + slope * (odds - self.centre) + intercept) if self.doubt.any() else self.shares
+        return np.clip(moved * factor, 0.0, 1.0)
+
+
+def adjusted(prediction: Prediction) -> Prediction:
+    """The prediction after the judgements that stand, and the doubt that they leave."""
+    decided = prediction.judged.label != UNSURE
+    if not decided.any():
+        return prediction
+    cells, yes = prediction.judged.cell[decided], prediction.judged.label[decided] == YES
+    odds = logit(np.clip(prediction.shares, _LEAST, 1 - _LEAST))
+    centre = float(odds[cells].mean())
+    (slope, shift), factor = _recalibrated(odds[cells] - centre, centre, yes)
+    return Prediction(
+        prediction.question,
+        expit(slope * (odds - centre) + centre + shift),
+        prediction.judged,
+        f"{prediction.basis}, recalibrated by {len(cells):,} judgements"
+        f" (slope {slope:.2f}, shift {shift:+.2f})",
+        factor / np.array([[max(slope, _LEAST)], [1.0]]),
+        centre + shift,
+    )
+
+
+def _recalibrated(distance: Floats, centre: float, yes: Booleans) -> tuple[Floats, Floats]:
+    """Posterior mode of slope and shift, and the factor of their covariance there."""
+    terms = np.column_stack([distance, np.ones_like(distance)])
+    precision = 1 / np.array([_SLOPE_PRIOR, _INTERCEPT_PRIOR]) ** 2
+    prior, offset = np.array([1.0, 0.0]), np.array([0.0, centre])
+
+    def loss(at: Floats) -> float:
+        odds = terms @ (at + offset)
+        fit = log_expit(np.where(yes, odds, -odds)).sum()
+        return float(0.5 * precision @ (at - prior) ** 2 - fit)
+
+    mode: Floats = minimize(loss, prior, bounds=((0.0, None), (None, None))).x
+    fitted = expit(terms @ (mode + offset))
+    hessian = (terms * (fitted * (1 - fitted))[:, None]).T @ terms + np.diag(precision)
+    return mode, np.linalg.cholesky(np.linalg.inv(hessian))
