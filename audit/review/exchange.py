@@ -1,23 +1,57 @@
-"""What every review format has in common: sampled documents out, checked answers in.
+"""What every review format has in common: sampled documents out, answers in.
 
-A member of the family turns rows into its format and its format into ``Answer`` rows; which answers are
-taken is decided here, the same for all. A file is taken as a whole or refused as a whole. No message
-quotes a cell: it may hold text of the corpus.
+A member of the family turns a ``Worksheet`` into its format and its format into ``Answer`` rows; which
+answers are taken is decided in ``audit.review.checking``, the same for all. No message quotes a cell: it
+may hold text of the corpus.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from audit.errors import ConfigurationError
-from audit.model import SEVERITIES
-from audit.review.judgements import LABELS, Judgement
-from audit.review.texts import text_digests
+from audit.questions import Question
+from audit.review.spans import Span
+from audit.review.texts import SampleRow
+
+REVIEW, ADJUDICATION, KNOWN_ANSWER = "review", "adjudication", "known_answer"
+#: Phases that files go out for; known answers travel among those of the review.
+PHASES = (REVIEW, ADJUDICATION)
+
+
+@dataclass(frozen=True)
+class Worksheet:
+    """What one reviewer is given, in the order in which it is shown.
+
+    Attributes:
+        rows: Documents; no score, no stratum.
+        questions: That are asked of each.
+        run_id: Of the run.
+        phase: One of ``PHASES``.
+        assignment: Whose it is, as ``2/3`` (the second of three); empty where nobody shares.
+    """
+
+    rows: Sequence[SampleRow]
+    questions: Sequence[Question]
+    run_id: str
+    phase: str = REVIEW
+    assignment: str = ""
+
+    def identity(self, row: SampleRow) -> dict[str, str]:
+        """What an answer must carry back, so that it is known what was judged."""
+        return {
+            "run_id": self.run_id,
+            "doc_id": row.doc_id,
+            "text_digest": row.text_digest,
+            "url": row.url or "",
+            "phase": self.phase,
+            "assignment": self.assignment,
+        }
 
 
 @dataclass(frozen=True)
@@ -25,8 +59,11 @@ class Answer:
     """One answer as a file gives it, unchecked; empty strings where it says nothing.
 
     Attributes:
-        row: Where it stands, as its format counts (CSV: 1 is the header).
+        row: Where it stands, as its format counts (CSV: 1 is the header; JSON: the record's number).
         seconds: Already shared out where one figure speaks of several answers.
+        spans: Marked passages; of a question about spans, whose label then is yes or no.
+        free_text: Answer to a question that asks for text.
+        document: The text that stands beside the answer; None where the file holds none.
     """
 
     row: int
@@ -41,47 +78,27 @@ class Answer:
     text_digest: str = ""
     shard: str = ""
     position: int | None = None
+    spans: tuple[Span, ...] = ()
+    free_text: str = ""
+    phase: str = ""
+    assignment: str = ""
+    document: str | None = None
 
 
-@dataclass(frozen=True)
-class Import:
-    """What a file holds for a run.
+class Format(Protocol):
+    """A member of the family; modules are members."""
 
-    Attributes:
-        judgements: Answers about documents that were drawn, in the order of the file.
-        left_out_undrawn: Answers about documents of the corpus that were not drawn; they prove nothing
-            about the corpus, since nobody knows with which probability they came here.
-        unanswered: Questions without an answer about documents that were drawn.
-        comments: Comments in the file; they may quote the text, so they stay in it.
-    """
+    def write(self, sheet: Worksheet) -> Mapping[str, bytes]:
+        """Files of the worksheet: suffix to the name asked for -> content; the empty one is the sample."""
+        ...
 
-    judgements: tuple[Judgement, ...]
-    left_out_undrawn: int
-    unanswered: int
-    comments: int
+    def read(self, path: Path, questions: Sequence[Question]) -> Sequence[Answer]:
+        """The file's answers, unanswered questions included.
 
-
-@dataclass(frozen=True)
-class Expectation:
-    """What a file is held against.
-
-    Attributes:
-        run_id: Of this run.
-        questions: That were asked.
-        drawn: doc_id -> text digest of the sampled documents.
-        known: Whether a document is one of the corpus.
-        synonyms: Further spellings of labels, lower case -> one of ``LABELS``.
-    """
-
-    run_id: str
-    questions: Sequence[str]
-    drawn: Mapping[str, str]
-    known: Callable[[str], bool] | Collection[str]
-    synonyms: Mapping[str, str] = field(default_factory=dict)
-
-    def knows(self, doc_id: str) -> bool:
-        """Whether the corpus holds the document."""
-        return doc_id in self.drawn or (self.known(doc_id) if callable(self.known) else doc_id in self.known)
+        Raises:
+            ConfigurationError: It is not of the format; names the row.
+        """
+        ...
 
 
 def refusal(path: Path, row: int | None, message: str, remedy: str) -> ConfigurationError:
@@ -90,104 +107,24 @@ def refusal(path: Path, row: int | None, message: str, remedy: str) -> Configura
     return ConfigurationError(message, file=str(path), key=key, remedy=f"{remedy}; nothing was imported")
 
 
-def collect(path: Path, answers: Iterable[Answer], expected: Expectation, comments: int) -> Import:
-    """Check every answer and turn it into a judgement.
+def answer_spans(answer: Answer, spans: Sequence[Span], state: str) -> Answer:
+    """The answer to a question about spans: yes with those that are marked, else what was said instead.
 
     Args:
-        path: The file, for messages.
-        answers: Its answers, unanswered questions included.
-        expected: What it is held against.
-        comments: How many comments the file holds.
-
-    Raises:
-        ConfigurationError: Another run's file, an unknown document or question, another text digest, an
-            unknown label or severity, or a second answer of one reviewer to one question.
+        answer: Without label.
+        spans: As marked.
+        state: ``no`` (there is none), ``unsure`` or ``skipped``; empty where nothing was said.
     """
-    judgements: list[Judgement] = []
-    seen: dict[tuple[str, str, str, str], int] = {}
-    left_out = unanswered = 0
-    for answer in answers:
-        judgement = _check(path, answer, expected)
-        drawn = answer.doc_id in expected.drawn
-        if judgement is None:
-            unanswered += drawn
-            continue
-        if seen.setdefault(judgement.asked, answer.row) != answer.row:
-            message = f"row {seen[judgement.asked]} holds an answer of this reviewer to this question already"
-            raise refusal(path, answer.row, message, "Keep one of the two rows")
-        if drawn:
-            judgements.append(judgement)
-        else:
-            left_out += 1
-    return Import(tuple(judgements), left_out, unanswered, comments)
+    return replace(answer, label="yes" if spans and not state else state, spans=tuple(spans))
 
 
-def _check(path: Path, answer: Answer, expected: Expectation) -> Judgement | None:
-    """Check one answer; None when the question was left open."""
-    _check_document(path, answer, expected)
-    if answer.question not in expected.questions:
-        asked = ", ".join(expected.questions)
-        raise refusal(path, answer.row, "this question was not asked", f"The questions are: {asked}")
-    if not answer.label:
-        if answer.severity:
-            raise refusal(path, answer.row, "a severity without a label", "Give the label too")
-        return None
-    judgement = Judgement(
-        doc_id=answer.doc_id,
-        question=answer.question,
-        label=_label(path, answer, expected.synonyms),
-        severity=_severity(path, answer),
-        reviewer=answer.reviewer,
-        seconds=answer.seconds,
-        at=_moment(path, answer),
-        shard=answer.shard or None,
-        position=answer.position,
-        text_digest=answer.text_digest,
-    )
-    if answer.doc_id in expected.drawn and not answer.text_digest:
-        remedy = "Keep the column text_digest (or text) of the exported sample: it says which text was judged"
-        raise refusal(path, answer.row, "the answer does not say which text it judges", remedy)
-    return judgement
-
-
-def _check_document(path: Path, answer: Answer, expected: Expectation) -> None:
-    if answer.run_id and answer.run_id != expected.run_id:
-        remedy = f"This run is {expected.run_id}: import the file that was exported from it"
-        raise refusal(path, answer.row, "the row was exported from another run", remedy)
-    if not expected.knows(answer.doc_id):
-        remedy = "Restore the doc_id as it was exported; spreadsheets alter ids that look like numbers"
-        raise refusal(path, answer.row, "no document of this corpus has this doc_id", remedy)
-    drawn = expected.drawn.get(answer.doc_id)
-    if drawn is not None and answer.text_digest and answer.text_digest != drawn:
-        remedy = "Restore the row as it was exported"
-        raise refusal(path, answer.row, "the text_digest is not that of this document", remedy)
-
-
-def _label(path: Path, answer: Answer, synonyms: Mapping[str, str]) -> str:
-    given = answer.label.strip().lower()
-    label = synonyms.get(given, given)
-    if label not in LABELS:
-        allowed = ", ".join([*LABELS, *synonyms])
-        raise refusal(path, answer.row, f"unknown label for {answer.question}", f"Use one of: {allowed}")
-    return label
-
-
-def _severity(path: Path, answer: Answer) -> str | None:
-    given = answer.severity.strip().lower()
-    if given and given not in SEVERITIES:
-        allowed = ", ".join(SEVERITIES)
-        raise refusal(path, answer.row, f"unknown severity for {answer.question}", f"Use one of: {allowed}")
-    return given or None
-
-
-def _moment(path: Path, answer: Answer) -> str | None:
-    if not answer.at:
-        return None
-    try:
-        datetime.fromisoformat(answer.at)
-    except ValueError as error:
-        raise refusal(path, answer.row, "at is not a time", "Write it as 2026-01-31T12:00:00Z") from error
-    return answer.at
+def shared_out(answers: Iterable[Answer], total: float | None) -> list[Answer]:
+    """Answers among which a time is shared out, so that sums stay true."""
+    kept = list(answers)
+    given = sum(bool(answer.label) for answer in kept)
+    if total is None or not given:
+        return kept
+    return [replace(answer, seconds=total / given) if answer.label else answer for answer in kept]
 
 
 def seconds(path: Path, row: int, given: str, answers: int) -> float | None:
@@ -207,25 +144,7 @@ def seconds(path: Path, row: int, given: str, answers: int) -> float | None:
     return value / max(answers, 1)
 
 
-def check_texts(path: Path, texts: Iterable[tuple[int, str, str]]) -> None:
-    """Check that texts were not edited.
-
-    Args:
-        path: The file, for messages.
-        texts: Row, text, and the digest it was exported with.
-
-    Raises:
-        ConfigurationError: A text has another digest.
-    """
-    exported = list(texts)
-    digests = text_digests([text for _, text, _ in exported])
-    for (row, _, digest), found in zip(exported, digests, strict=True):
-        if found != digest:
-            remedy = "Restore the text; if a spreadsheet altered it, delete the whole text column instead"
-            raise refusal(path, row, "the text is not the one that was exported", remedy)
-
-
-def check_questions(questions: Sequence[str], reserved: Collection[str]) -> None:
+def check_questions(questions: Sequence[Question], reserved: Collection[str]) -> None:
     """Refuse questions whose columns would be confused.
 
     Raises:
@@ -235,8 +154,8 @@ def check_questions(questions: Sequence[str], reserved: Collection[str]) -> None
     if not questions:
         raise ConfigurationError("no question is configured", remedy="Configure at least one question")
     for question in questions:
-        names = {question, f"{question}_severity"}
-        if not re.fullmatch(r"[a-z][a-z0-9_.]*", question) or names & taken:
+        names = {question.name, f"{question.name}_severity"}
+        if not re.fullmatch(r"[a-z][a-z0-9_.]*", question.name) or names & taken:
             remedy = "Use another name: lower case, digits, _ and ., not a column of the exchange file"
-            raise ConfigurationError(f"the question {question!r} cannot be a column", remedy=remedy)
+            raise ConfigurationError(f"the question {question.name!r} cannot be a column", remedy=remedy)
         taken |= names

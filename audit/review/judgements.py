@@ -22,14 +22,11 @@ import pyarrow as pa
 from audit.errors import ConfigurationError, FatalError
 from audit.store import digest_file, disk_errors, locked_folder, sync_folder, write_atomically
 
-#: What a reviewer can say to a question of the kind "does this document hold …?".
-LABELS = ("yes", "no", "unsure", "skipped")
-
 JUDGEMENT_SCHEMA = pa.schema(
     [
         pa.field("doc_id", pa.string(), nullable=False),
         pa.field("question", pa.string(), nullable=False),
-        pa.field("label", pa.string(), nullable=False),  # one of LABELS
+        pa.field("label", pa.string(), nullable=False),  # one of the question's answers
         pa.field("severity", pa.string()),  # one of model.SEVERITIES
         pa.field("reviewer", pa.string(), nullable=False),
         pa.field("seconds", pa.float64()),
@@ -37,6 +34,10 @@ JUDGEMENT_SCHEMA = pa.schema(
         pa.field("shard", pa.string()),
         pa.field("position", pa.int64()),
         pa.field("text_digest", pa.string(), nullable=False),
+        pa.field("phase", pa.string(), nullable=False),  # review, adjudication or known_answer
+        pa.field("expected", pa.string()),  # of a known-answer item
+        pa.field("spans", pa.string()),  # JSON: [[start, end, label], …]
+        pa.field("free_text", pa.string()),
         pa.field("imported", pa.int32(), nullable=False),  # number of the import, from 1
         pa.field("superseded", pa.bool_(), nullable=False),
     ]
@@ -51,13 +52,17 @@ class Judgement:
 
     Attributes:
         doc_id, question: What was asked.
-        label: One of ``LABELS``.
+        label: One of the question's answers.
         severity: One of ``model.SEVERITIES``, where the reviewer gave one.
         reviewer: Who answered.
         seconds: How long it took.
         at: When, ISO 8601.
         shard, position: Where the document lies, when the file says so.
         text_digest: Of the text that was judged: an answer says nothing of another text under that id.
+        phase: ``review``, ``adjudication`` or ``known_answer``.
+        spans: Start and end (half-open code points) and label of marked passages, ascending.
+        free_text: Answer to a question that asks for text, personal values masked.
+        expected: The label that a known-answer item should have; nothing of it enters an estimate.
     """
 
     doc_id: str
@@ -70,11 +75,15 @@ class Judgement:
     shard: str | None = None
     position: int | None = None
     text_digest: str = ""
+    phase: str = "review"
+    spans: tuple[tuple[int, int, str], ...] = ()
+    free_text: str | None = None
+    expected: str | None = None
 
     @property
-    def asked(self) -> tuple[str, str, str, str]:
+    def asked(self) -> tuple[str, ...]:
         """Who was asked what: a second answer with the same value supersedes the first."""
-        return (self.doc_id, self.text_digest, self.question, self.reviewer)
+        return (self.doc_id, self.text_digest, self.question, self.reviewer, self.phase)
 
 
 @dataclass(frozen=True)
@@ -130,7 +139,12 @@ class JudgementStore:
         answers = list(self._answers())
         last = {answer.asked: number for number, (_, _, answer) in enumerate(answers)}
         rows = [
-            {**asdict(answer), "imported": imported, "superseded": last[answer.asked] != number}
+            {
+                **asdict(answer),
+                "spans": json.dumps(answer.spans) if answer.spans else None,
+                "imported": imported,
+                "superseded": last[answer.asked] != number,
+            }
             for number, (imported, _, answer) in enumerate(answers)
         ]
         return pa.Table.from_pylist(rows, schema=JUDGEMENT_SCHEMA)
@@ -149,7 +163,7 @@ class JudgementStore:
         for number, path, content in self._files():
             for line in content.splitlines():
                 try:
-                    yield number, path, Judgement(**json.loads(line))
+                    yield number, path, _parsed(line)
                 except (ValueError, TypeError) as error:
                     raise _damaged(path) from error
 
@@ -164,14 +178,20 @@ class JudgementStore:
             yield int(match[1]), path, content
 
 
+def _parsed(line: bytes) -> Judgement:
+    given = json.loads(line)
+    spans = tuple((start, end, label) for start, end, label in given.pop("spans", ()))
+    return Judgement(**given, spans=spans)
+
+
 def _line(answer: Judgement) -> bytes:
     given = {field.name: getattr(answer, field.name) for field in fields(answer)}
-    known = {name: value for name, value in given.items() if value is not None}
+    known = {name: value for name, value in given.items() if value is not None and value != ()}
     return json.dumps(known, sort_keys=True, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
 def _refuse_duplicates(judgements: Sequence[Judgement]) -> None:
-    seen: dict[tuple[str, str, str, str], int] = {}
+    seen: dict[tuple[str, ...], int] = {}
     for number, answer in enumerate(judgements, 1):
         if seen.setdefault(answer.asked, number) != number:
             raise ConfigurationError(

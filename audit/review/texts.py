@@ -35,20 +35,25 @@ def text_digests(texts: Sequence[str]) -> list[str]:
     return digests
 
 
-def shuffled(rows: Iterable[SampleRow], run_id: str) -> list[SampleRow]:
+def shuffled(rows: Iterable[SampleRow], run_id: str, whose: str = "") -> list[SampleRow]:
     """Order documents so that neither the draw nor a score shows: by a keyed hash of their ids.
+
+    Args:
+        rows: The documents.
+        run_id: Of the run.
+        whose: For whom: everybody gets another order.
 
     Raises:
         FatalError: A text is not the one that was screened.
     """
-    ordered = sorted(rows, key=lambda row: _place(row, run_id))
+    key = hashlib.sha256(f"review order {run_id} {whose}".strip().encode()).digest()
+    ordered = sorted(rows, key=lambda row: _place(row, key))
     if text_digests([row.text for row in ordered]) != [row.text_digest for row in ordered]:
         raise FatalError("the corpus changed since it was screened. Run the audit again, then draw")
     return ordered
 
 
-def _place(row: SampleRow, run_id: str) -> bytes:
-    key = hashlib.sha256(f"review order {run_id}".encode()).digest()
+def _place(row: SampleRow, key: bytes) -> bytes:
     return hashlib.blake2b(f"{row.doc_id}\0{row.text_digest}".encode(), key=key, digest_size=16).digest()
 
 

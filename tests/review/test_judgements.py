@@ -1,9 +1,11 @@
 """Judgements are kept answer by answer, whole imports at a time, and are never stored twice."""
 
+import hashlib
 import multiprocessing
 import os
 import signal
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -32,6 +34,10 @@ def test_keeps_every_answer_with_the_contract_columns(tmp_path):
         "shard": "s1",
         "position": 3,
         "text_digest": "",
+        "phase": "review",
+        "expected": None,
+        "spans": None,
+        "free_text": None,
         "imported": 1,
         "superseded": False,
     }
@@ -131,3 +137,26 @@ def test_imports_at_once_are_all_kept(tmp_path):
     for process in processes:
         process.join()
     assert JudgementStore(tmp_path).load()["imported"].to_pylist() == list(range(1, 11))
+
+
+def test_spans_free_text_and_phase_come_back_and_are_not_stored_twice(tmp_path):
+    marked = replace(YES, phase="adjudication", spans=((0, 4, "PERSON"),), free_text="Spam.")
+    known = replace(YES, phase="known_answer", expected="no")
+    store = JudgementStore(tmp_path)
+    store.add([YES, marked, known])
+    assert store.add([marked, known]).added == 0
+    rows = store.load().select(["phase", "spans", "free_text", "expected", "superseded"]).to_pylist()
+    assert [tuple(row.values()) for row in rows] == [
+        ("review", None, None, None, False),
+        ("adjudication", '[[0, 4, "PERSON"]]', "Spam.", None, False),
+        ("known_answer", None, None, "no", False),
+    ]
+
+
+def test_answers_of_earlier_versions_are_answers_of_the_review(tmp_path):
+    line = b'{"doc_id":"d1","label":"yes","question":"toxicity","reviewer":"ann","text_digest":""}\n'
+    digest = hashlib.sha256(line).hexdigest()
+    (tmp_path / f"000001-{digest[:16]}.jsonl").write_bytes(line)
+    store = JudgementStore(tmp_path)
+    assert store.load()["phase"].to_pylist() == ["review"]
+    assert store.add([Judgement("d1", "toxicity", "yes", reviewer="ann")]).repeated == 1
