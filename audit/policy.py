@@ -12,11 +12,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal
 
 from pydantic import Field
 
+from audit.coverage import Coverage
+from audit.gate_evidence import Charged, Evidence, Missing
 from audit.model import WHOLE, Estimate, GateResult, Verdict
+
+__all__ = [
+    "FAIL",
+    "GO",
+    "INSUFFICIENT",
+    "NO_GO",
+    "PASS",
+    "UNDECIDED",
+    "Coverage",
+    "Evidence",
+    "Gate",
+    "Missing",
+    "decide",
+    "holm",
+    "judge_gates",
+    "needs_review",
+    "usable_evidence",
+]
 
 #: Prefix and plural of a bound, as reasons name it.
 _SIDES = (("upper ", ""), ("lower ", ""), ("", "s"))
@@ -36,7 +56,8 @@ class Gate:
         alpha: Chance of passing although the share is just over the limit.
         severity: ``block`` decides the verdict; ``warn`` is shown, and blocks under ``--strict``.
         minimum_n: Fewest observations without which the gate stays open.
-        requires_review: Whether only human judgements count, not a screen's own counts.
+        requires_review: Whether only human judgements count, not what a detector says. By default they do
+            for a detector of what people are asked about, too: see ``needs_review``.
     """
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  (pydantic reads it; dataclasses must not)
@@ -48,104 +69,31 @@ class Gate:
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     severity: Literal["block", "warn"] = "block"
     minimum_n: Annotated[int, Field(ge=0)] = 0
-    requires_review: bool = False
+    requires_review: bool | None = None
 
 
-class Evidence(Protocol):
-    """What a gate is judged on."""
+def needs_review(gate: Gate, questions: Sequence[str]) -> bool:
+    """Whether only human judgements count for a gate.
 
-    @property
-    def n(self) -> int:
-        """Observations."""
-        ...
-
-    @property
-    def reviewed(self) -> bool:
-        """Whether people judged."""
-        ...
-
-    @property
-    def unjudged(self) -> tuple[str, ...]:
-        """Strata without a judgement that counts."""
-        ...
-
-    @property
-    def waiting(self) -> int:
-        """Documents that were drawn and have no judgement that counts."""
-        ...
-
-    def estimate(self, alpha: float) -> Estimate:
-        """The estimate with a two-sided interval at ``1 - 2·alpha``."""
-        ...
-
-    def upper_limit(self, alpha: float) -> float:
-        """Upper limit, one-sided at level ``1 - alpha``."""
-        ...
-
-    def lower_limit(self, alpha: float) -> float:
-        """Lower limit, one-sided at level ``1 - alpha``."""
-        ...
-
-    def p_value_at_most(self, limit: float) -> float:
-        """P-value of "the share is at most ``limit``"."""
-        ...
-
-    def labels_to_decide(self, limit: float, alpha: float) -> int | None:
-        """About how many more judgements would decide; None where none would."""
-        ...
-
-
-@dataclass(frozen=True)
-class Missing:
-    """Evidence that a gate should have, and why it has none, in words: the screen failed, did not run …"""
-
-    reason: str
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """How much of the corpus was screened at all.
-
-    Attributes:
-        screened, rejected: Documents (records).
-        shards, failed_shards: All, and those that gave nothing.
-        unread_share: Share of the bytes that could not be read.
-        left_out_share: Share of the bytes in files of folders that no source reads.
-        max_unscreened: Largest share of records or of bytes, rejected or unread, that a GO allows.
+    Where the policy does not say, they do for ``X.…`` when people are asked the question ``X``: how often
+    a detector fires is no answer to how much is there, and here there is one.
     """
+    if gate.requires_review is not None:
+        return gate.requires_review
+    return _asked(gate.metric, questions) is not None
 
-    screened: int
-    rejected: int = 0
-    shards: int = 1
-    failed_shards: int = 0
-    unread_share: float = 0.0
-    left_out_share: float = 0.0
-    max_unscreened: float = 0.0
 
-    def obstacle(self) -> str | None:
-        """Why no GO is possible, or None."""
-        if self.shards == 0 or self.failed_shards >= self.shards:
-            return f"none of {self.shards:,} shards could be read"
-        if self.screened == 0:
-            return "no document was screened"
-        rejected = self.rejected / (self.screened + self.rejected)
-        shares = (
-            (rejected, "records were rejected"),
-            (self.unread_share, "bytes were not read"),
-            # A shard of which not even the size is known has no bytes to count.
-            (self.failed_shards / self.shards, "shards could not be read"),
-            (self.left_out_share, "bytes are in files of unknown format (list them under corpus.ignore)"),
-        )
-        for share, what in shares:
-            if share > self.max_unscreened:
-                return (
-                    f"{_percent(share)} of the {what}, more than the {_percent(self.max_unscreened)} allowed"
-                )
-        return None
+def _asked(metric: str, questions: Sequence[str]) -> str | None:
+    """The question that people are asked of what a metric measures."""
+    return next((q for q in questions if metric == q or metric.startswith(f"{q}.")), None)
 
 
 def judge_gates(
-    gates: Sequence[Gate], evidence: Mapping[tuple[str, str], Evidence | Missing], *, strict: bool = False
+    gates: Sequence[Gate],
+    evidence: Mapping[tuple[str, str], Evidence | Missing],
+    *,
+    strict: bool = False,
+    questions: Sequence[str] = (),
 ) -> list[GateResult]:
     """Outcome of each gate, in the order given.
 
@@ -153,10 +101,11 @@ def judge_gates(
         gates: The policy.
         evidence: By metric and slice.
         strict: Whether warn gates block, and so join the family that failures are corrected over.
+        questions: That reviewers are asked.
     """
     if strict:
         gates = [replace(gate, severity="block") for gate in gates]
-    usable = [_usable(gate, evidence) for gate in gates]
+    usable = [usable_evidence(gate, evidence, questions) for gate in gates]
     outcomes: dict[int, GateResult] = {}
     for severity in ("block", "warn"):
         family = [i for i, gate in enumerate(gates) if gate.severity == severity]
@@ -165,32 +114,43 @@ def judge_gates(
             1.0 if isinstance(found := usable[i], Missing) else found.p_value_at_most(gates[i].limit)
             for i in family
         ]
-        failed = _holm([p / gates[i].alpha for p, i in zip(p_values, family, strict=True)])
+        failed = holm([p / gates[i].alpha for p, i in zip(p_values, family, strict=True)])
         for i, over in zip(family, failed, strict=True):
             outcomes[i] = _judge(gates[i], usable[i], over, len(family))
     return [outcomes[i] for i in range(len(gates))]
 
 
-def decide(results: Sequence[GateResult], *, coverage: Coverage, strict: bool = False) -> Verdict:
+def decide(
+    results: Sequence[GateResult], *, coverage: Coverage, strict: bool = False, obstacle: str | None = None
+) -> Verdict:
     """The verdict: a failed blocking gate outranks missing evidence, which outranks passing.
 
     Args:
         results: Outcomes of all gates.
         coverage: How much was screened; what stands in the way of GO.
         strict: Whether warn gates block.
+        obstacle: What else stands in the way of GO, in words: a plan that was changed after the first label.
     """
-    blocking = [r for r in results if strict or r.severity == "block"]
+    binding = [r for r in results if strict or r.severity == "block"]
+    blocking = [r for r in binding if not r.waived]
     failed = [r for r in blocking if r.outcome == FAIL]
     undecided = [r for r in blocking if r.outcome != FAIL and r.outcome != PASS]
     if failed:
         return Verdict(NO_GO, _because("failed", failed, len(blocking)))
-    if obstacle := coverage.obstacle():
-        return Verdict(UNDECIDED, f"{obstacle[0].upper()}{obstacle[1:]}.")
+    if why := obstacle or coverage.obstacle():
+        return Verdict(UNDECIDED, f"{why[0].upper()}{why[1:]}.")
     if not blocking:
-        return Verdict(UNDECIDED, "The policy has no blocking gate, so nothing was decided.")
+        none = "All blocking gates are waived" if binding else "The policy has no blocking gate"
+        return Verdict(UNDECIDED, f"{none}, so nothing was decided.")
     if undecided:
         return Verdict(UNDECIDED, _because("lacks evidence", undecided, len(blocking)))
-    return Verdict(GO, f"All {len(blocking)} blocking gates passed, each at its own level.")
+    which = f"All {len(blocking)} blocking gates"
+    if waived := [r for r in binding if r.waived]:
+        named = "; ".join(
+            f"{r.gate!r} ({r.outcome}) by {r.waived_by} until {r.waiver_expires}" for r in waived
+        )
+        return Verdict(GO, f"{which} that are not waived passed, each at its own level. Waived: {named}.")
+    return Verdict(GO, f"{which} passed, each at its own level.")
 
 
 def _because(what: str, results: Sequence[GateResult], blocking: int) -> str:
@@ -199,20 +159,33 @@ def _because(what: str, results: Sequence[GateResult], blocking: int) -> str:
     return f"Gate {first.gate!r} {what}{others}: {first.reason}"
 
 
-def _usable(gate: Gate, evidence: Mapping[tuple[str, str], Evidence | Missing]) -> Evidence | Missing:
+def usable_evidence(
+    gate: Gate, evidence: Mapping[tuple[str, str], Evidence | Missing], questions: Sequence[str] = ()
+) -> Evidence | Missing:
     """The gate's evidence, or why it does not count."""
     found = evidence.get((gate.metric, gate.slice))
     if found is None:
         return Missing(f"nothing measured {gate.metric!r} in {gate.slice!r}")
     if isinstance(found, Missing):
         return found
-    if gate.requires_review and not found.reviewed:
-        return Missing("it requires review, and this is a screen's own count")
+    if not found.reviewed and needs_review(gate, questions):
+        return Missing(_no_review(gate, questions))
     if found.n == 0:
         return Missing("no judgement counts yet" if found.reviewed else "the screen evaluated no document")
     if found.n < gate.minimum_n:
-        return Missing(f"{found.n:,} observations, and the policy wants {gate.minimum_n:,} at least")
+        what = "judgements count in the slice" if found.reviewed else "documents were evaluated in the slice"
+        return Missing(f"{found.n:,} {what}, and the policy wants {gate.minimum_n:,} at least")
     return found
+
+
+def _no_review(gate: Gate, questions: Sequence[str]) -> str:
+    if gate.requires_review:
+        return "it requires review, and this is a screen's own count"
+    question = _asked(gate.metric, questions)
+    return (
+        f"{gate.metric!r} is what a detector says, and people are asked the question {question!r}: gate "
+        "that, or set requires_review: false if the detector's word is what you want"
+    )
 
 
 def _judge(gate: Gate, found: Evidence | Missing, over: bool, family: int) -> GateResult:
@@ -234,21 +207,23 @@ def _judge(gate: Gate, found: Evidence | Missing, over: bool, family: int) -> Ga
     estimate = found.estimate(gate.alpha)
     upper, lower = found.upper_limit(gate.alpha), found.lower_limit(gate.alpha)
     limit = _percent(gate.limit)
+    charged = f" (with {_percent(found.unread)} unread, as harm)" if isinstance(found, Charged) else ""
     # A count over all documents has no sampling error, and so no level.
     upper_name, lower_name, both = (
         (f"{side}{_percent(1 - gate.alpha)} bound{plural}" for side, plural in _SIDES)
-        if found.reviewed
+        if found.reviewed or estimate.confidence < 1
         else ("upper limit", "lower limit", "limits")
     )
     if upper <= gate.limit and found.waiting:
         reason = (
-            f"{upper_name} {_percent(upper)} would be within the limit {limit}, but {found.waiting:,} of the "
-            f"{found.n + found.waiting:,} documents drawn there wait for a judgement, and a sample that is "
-            "stopped where it looks good proves nothing: judge them too, if only as unsure"
+            f"{upper_name} {_percent(upper)}{charged} would be within the limit {limit}, but "
+            f"{found.waiting:,} of the {found.n + found.waiting:,} documents drawn there wait for a "
+            "judgement, and a sample that is stopped where it looks good proves nothing: judge them too, if "
+            "only as unsure"
         )
         return result(INSUFFICIENT, f"{reason}.", estimate)
     if upper <= gate.limit:
-        return result(PASS, f"{upper_name} {_percent(upper)} is within the limit {limit}.", estimate)
+        return result(PASS, f"{upper_name} {_percent(upper)}{charged} is within the limit {limit}.", estimate)
     if over:
         return result(FAIL, f"{lower_name} {_percent(lower)} is over the limit {limit}.", estimate)
     if lower > gate.limit:
@@ -257,12 +232,19 @@ def _judge(gate: Gate, found: Evidence | Missing, over: bool, family: int) -> Ga
             f"{family} gates"
         )
     else:
-        reason = f"the limit {limit} lies between the {both} {_percent(lower)} and {_percent(upper)}"
+        reason = f"the limit {limit} lies between the {both} {_percent(lower)} and {_percent(upper)}{charged}"
     return result(INSUFFICIENT, f"{reason}; {_remedy(gate, found)}.", estimate)
 
 
 def _remedy(gate: Gate, found: Evidence) -> str:
     """What would suffice, in words."""
+    if isinstance(found, Charged) and found.unread >= gate.limit:
+        return (
+            f"{_percent(found.unread)} of the slice may have gone unread, and counts as harm, which is over "
+            "the limit by itself: no label decides, repair the inputs and run again"
+        )
+    if not found.reviewed and (more := found.labels_to_decide(gate.limit, gate.alpha)) is not None:
+        return f"about {_rounded(more):,} more documents in the probe's sample would decide, at these rates"
     if not found.reviewed:
         return "documents that were not evaluated would decide: repair what failed and run again"
     if unjudged := found.unjudged:
@@ -285,7 +267,7 @@ def _percent(share: float) -> str:
     return f"{100 * share:.3g}%"
 
 
-def _holm(surprise: Sequence[float]) -> list[bool]:
+def holm(surprise: Sequence[float]) -> list[bool]:
     """Which hypotheses Holm's procedure rejects, given their p-values divided by their alphas."""
     rejected = [False] * len(surprise)
     for step, i in enumerate(sorted(range(len(surprise)), key=lambda i: surprise[i])):
