@@ -1,4 +1,4 @@
-"""What the installed screens are, for ``audit screens``."""
+"""What the installed screens and probes are, for ``audit screens``."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from typing import Any
 
 from rich.table import Table
 
+from audit import probes as probe_family
 from audit import screens as family
-from audit.config import build_screen
+from audit.config import build_probe, build_screen
 from audit.errors import ConfigurationError
+from audit.probes import Probe
+from audit.screens import Screen
 
 
 def describe(name: str | None) -> dict[str, Any]:
@@ -21,20 +24,23 @@ def describe(name: str | None) -> dict[str, Any]:
         ConfigurationError: No screen of that name.
     """
     known = family.available()
+    probes = probe_family.available()
     if name is None:
-        return {"screens": [_short(cls) for _, cls in sorted(known.items())]}
+        listed = {"screens": known, "probes": probes}
+        return {title: [_short(cls) for _, cls in sorted(of.items())] for title, of in listed.items()}
+    if name in probes:
+        return {**_short(probes[name]), **_long(probes[name], build_probe(name, {}))}
     if name not in known:
-        raise ConfigurationError(f"unknown screen {name!r}", remedy=f"Known: {', '.join(sorted(known))}")
-    return {**_short(known[name]), **_long(name, known[name])}
+        both = ", ".join(sorted([*known, *probes]))
+        raise ConfigurationError(f"unknown screen or probe {name!r}", remedy=f"Known: {both}")
+    return {**_short(known[name]), **_long(known[name], build_screen(name, {}))}
 
 
 def lines(described: Mapping[str, Any]) -> list[str | Table]:
     """Lines for people."""
     if "screens" in described:
-        table = Table("screen", "version", "what it measures", box=None, pad_edge=False)
-        for row in described["screens"]:
-            table.add_row(row["name"], row["version"], row["summary"])
-        return [table, "`audit screens NAME` explains one."]
+        tables = [_listing("screen", described["screens"]), _listing("probe", described["probes"])]
+        return [tables[0], "", tables[1], "`audit screens NAME` explains one."]
     shown: list[str | Table] = [f"{described['name']} {described['version']}", "", described["help"], ""]
     parameters = Table("parameter", "default", "type", box=None, pad_edge=False)
     for row in described["parameters"]:
@@ -49,13 +55,20 @@ def lines(described: Mapping[str, Any]) -> list[str | Table]:
     return shown
 
 
+def _listing(title: str, rows: list[dict[str, Any]]) -> Table:
+    table = Table(title, "version", "what it measures", box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(row["name"], row["version"], row["summary"])
+    return table
+
+
 def _short(cls: type[Any]) -> dict[str, Any]:
     summary = (inspect.getdoc(cls) or "").split("\n")[0]
     return {"name": cls.name, "version": cls.version, "summary": summary}
 
 
-def _long(name: str, cls: type[Any]) -> dict[str, Any]:
-    screen = build_screen(name, {})
+def _long(cls: type[Any], screen: Screen | Probe) -> dict[str, Any]:
+    name = screen.name
     explain = getattr(screen, "explain", None)
     parameters = [
         {"name": field.name, "default": getattr(screen, field.name), "type": str(field.type)}
@@ -63,13 +76,21 @@ def _long(name: str, cls: type[Any]) -> dict[str, Any]:
     ]
     return {
         "help": inspect.getdoc(cls),
-        "needs": list(screen.needs),
+        "needs": list(getattr(screen, "needs", ())),
         "parameters": parameters,
         "columns": {f"{name}_{measure}": str(kind) for measure, kind in screen.measures.items()},
-        "resources": dict(screen.resources()),
+        "resources": _resources(screen),
         "corpus_wide": family.is_corpus_wide(screen),
         "tables": explain() if explain else {},
     }
+
+
+def _resources(screen: Screen | Probe) -> dict[str, str]:
+    """What it depends on; of a probe whose model is not here, why not."""
+    try:
+        return dict(screen.resources())
+    except ConfigurationError as error:
+        return {"missing": error.message}
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:

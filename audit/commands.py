@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from audit import adjudication, evaluation, explaining, pipeline, progress, review_plan, reviewing
 from audit import config as configuration
-from audit import evaluation, pipeline, progress, reviewing
 from audit.engines.local import LocalEngine
 from audit.errors import ConfigurationError
 from audit.lineage import verification
@@ -94,13 +94,50 @@ def init(profile: str, out: Path) -> str:
     )
 
 
-def sample(folder: Path, out: Path, *, file_format: str, size: int | None, quiet: bool) -> dict[str, Any]:
-    """Export the review sample, extended first where a larger size is asked for."""
+def sample(
+    folder: Path,
+    out: Path | None,
+    *,
+    file_format: str,
+    size: int | None,
+    quiet: bool,
+    reviewers: int | None = None,
+    phase: str = "review",
+) -> dict[str, Any]:
+    """Export the review sample, extended first where a larger size is asked for, or what to adjudicate."""
+    if out is None:
+        raise ConfigurationError(
+            "no file to write", key="--out", remedy="Give --out FILE, or --plan to plan the review"
+        )
     target = Run.existing(folder)
     with target.locked():
         if size is not None:
             evaluation.extend(target, size, _reporter(quiet))
-        return reviewing.export(target, out, file_format)
+        if phase == adjudication.PHASE:
+            reviewing.open_adjudication(target)
+            evaluation.evaluate(target, _reporter(quiet))
+        return reviewing.export(target, out, file_format, reviewers=reviewers, phase=phase)
+
+
+def plan_review(folder: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What numbers of judgements are likely to decide; see ``review_plan.plan``.
+
+    Args:
+        folder: Of the run.
+        given: ``--plan`` and ``--budget``, with ``--out`` and ``--size``, which contradict them.
+    """
+    if not given["--plan"]:
+        raise ConfigurationError(
+            "a budget is planned with", key="--budget", remedy="Give --plan too; --size draws more documents"
+        )
+    for name in ("--out", "--size"):
+        if given[name] is not None:
+            raise ConfigurationError(
+                "--plan writes and draws nothing", key=name, remedy=f"Leave {name} or --plan out"
+            )
+    target = Run.existing(folder)
+    with target.locked():
+        return review_plan.plan(target, given["--budget"])
 
 
 def judge(folder: Path, files: Sequence[Path], *, quiet: bool) -> dict[str, Any]:
@@ -135,6 +172,13 @@ def gate(folder: Path, *, strict: bool) -> dict[str, Any]:
     """The verdict as it stands; insufficient while the run, or a part of its evidence, is missing."""
     target = Run.existing(folder)
     return _result(target, standing_verdict(target, strict=strict))
+
+
+def explain(folder: Path, name: str) -> dict[str, Any]:
+    """Why a gate came out as it did; see ``explaining.explain``."""
+    target = Run.existing(folder)
+    with target.locked():
+        return explaining.explain(target, name)
 
 
 def verify(folder: Path, head: str | None) -> dict[str, Any]:

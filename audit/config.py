@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import re
@@ -14,24 +13,32 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from audit import probes as probe_family
 from audit import screens as screen_family
-from audit.dimensions import DEFAULT_STRATA, conditions, dimensions
+from audit.dimensions import DEFAULT_STRATA, conditions, dimensions, flagging
 from audit.errors import ConfigurationError
+from audit.parameters import build_member, nearest
 from audit.policy import Gate
+from audit.probes import Probe
+from audit.questions import Question, metrics
+from audit.sampling_settings import BANDS, DETECTORS, PREDICTORS, Cell, JudgingCost
 from audit.screens import Screen
 from audit.sources import ColumnMapping, ReadLimits
+from audit.waivers import Waiver
+from audit.waivers import check as check_waivers
 
 MIB = 1 << 20
 #: Columns of the files that reviewers fill in; a question's answers are a column of its name.
 RESERVED_COLUMNS = frozenset(
     {
         *("run_id", "doc_id", "text_digest", "url", "text", "comment", "reviewer", "seconds"),
-        *("question", "label", "severity", "at", "shard", "position"),
+        *("question", "label", "severity", "at", "shard", "position", "phase", "assignment", "spans"),
     }
 )
 #: A question is a metric, and these are metrics of the screens or of other questions.
-_A_SCREENS_METRIC = re.compile(r"unscreened|duplicates\..*|.*\.(flagged|flagged_tokens|tokens)")
-Question = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.]*$")]
+_A_SCREENS_METRIC = re.compile(
+    r"unscreened|duplicates\..*|.*\.(flagged|flagged_tokens|tokens|model_assisted|three_phase)"
+)
 _UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
 
 
@@ -57,26 +64,139 @@ class CorpusSection(_Section):
     )
 
 
+class ProbeSampling(_Section):
+    """How many documents the probes look at: a number, or what a time budget allows."""
+
+    size: int | None = Field(default=None, ge=1, description="Documents drawn for the probes.")
+    minutes: float | None = Field(
+        default=None,
+        gt=0,
+        description="Time budget of all probes together, from which the size follows once, by their speed on "
+        "documents of the corpus; it is journaled, and kept. Default: 10, where no size is given.",
+    )
+    nested: bool = Field(
+        default=False,
+        description="Whether probe and review samples share their numbers, so that the smaller one lies in "
+        "the larger one; otherwise they are drawn independently.",
+    )
+    predicts: dict[str, str] = Field(
+        default={},
+        description="Question -> PROBE.MEASURE that predicts its answer, from 0 to 1. Default: the scores of "
+        "detoxify and bilstm for toxicity, presidio_ner.flagged for personal_data.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_of_both(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        size, minutes = given.get("size"), given.get("minutes")
+        if size is not None and minutes is not None:
+            raise ValueError("give size or minutes, not both")
+        return {**given, "minutes": 10.0} if size is None and minutes is None else given
+
+
 class SamplingSection(_Section):
     """How documents are drawn for review, and what reviewers are asked."""
 
     size: int = Field(default=400, ge=1, description="Documents drawn for review.")
+    budget: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="In place of size: what judging may cost, in the unit of cost; as many documents are "
+        "drawn as are expected to cost no more.",
+    )
+    cost: JudgingCost | None = Field(
+        default=None, description="What judging a document costs; for budget and for allocation: cost."
+    )
     strata: tuple[str, ...] | None = Field(
         default=None,
         description="Dimensions by importance; where cells are sparse the last is merged first. "
-        "source, domain_class, language, period, or SCREEN_band for a screen with a score. "
+        "source, domain_class, language, period, SCREEN_band for a screen with a score, or SCREEN_present "
+        "(such as pii_present: true, false, or none where not evaluated) for one that flags documents. "
         f"Default: {', '.join(DEFAULT_STRATA)}, as far as their screens are on.",
     )
     bands: Annotated[tuple[float, ...], Field(min_length=1)] = Field(
-        default=(0.01, 0.05, 0.2, 0.5, 0.8), description="Cuts of a screen's score into bands."
+        default=BANDS, description="Cuts of a screen's score into bands."
+    )
+    domains: str | None = Field(
+        default=None,
+        description="YAML file that says which hosts and addresses are of which domain_class, relative to "
+        "this file, in the form of the packaged domains.yaml; default: that one.",
+    )
+    allocation: Literal["neyman", "proportional", "equal", "cost"] = Field(
+        default="neyman",
+        description="How the draws go that do not go in proportion to size: where scores predict variance, "
+        "all in proportion, to each stratum alike, or by variance and cost.",
+    )
+    minimum_per_stratum: int = Field(
+        default=1, ge=1, description="Least draws of a stratum that has as many documents."
+    )
+    take_all: tuple[Cell, ...] = Field(
+        default=(),
+        description="Cells of the strata's dimensions whose documents are all judged, such as "
+        "[{source: forum, period: 2024}].",
     )
     proportional_share: float = Field(
         default=0.5, ge=0, le=1, description="Share of the draws in proportion to size, whatever the scores."
     )
-    questions: Annotated[tuple[Question, ...], Field(min_length=1)] = Field(
-        default=("toxicity",),
-        description="Yes-or-no questions to reviewers; each is a metric of its own name.",
+    detectors: dict[str, str] = Field(
+        default={},
+        description="Question -> screen whose scores or flags predict its answer. Default: the screen of the "
+        "question's name, and pii for personal_data.",
     )
+    missed_at_most: float = Field(
+        default=0.1,
+        gt=0,
+        lt=1,
+        description="Share of the harmful documents that a suggested threshold may miss.",
+    )
+    rule: Literal["sequential", "fixed"] = Field(
+        default="sequential",
+        description="When limits may be looked at: after every judgement and extension of the sample, or "
+        "once, when all of the declared size is judged.",
+    )
+    questions: Annotated[tuple[Question, ...], Field(min_length=1)] = Field(
+        default=(Question(name="toxicity"),),
+        description="Questions to reviewers: names (yes or no), or mappings with type, labels, wording and "
+        "guideline. Those with labels that count as harm are metrics of their own name.",
+    )
+    reviewers: int = Field(
+        default=1, ge=1, le=1000, description="People the sample is shared out among, a file each."
+    )
+    overlap: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="Share of the documents that several reviewers judge, where there are several.",
+    )
+    overlap_reviewers: int = Field(
+        default=2, ge=2, description="Reviewers of each of those documents, as far as there are so many."
+    )
+    known_answers: str | None = Field(
+        default=None,
+        description="JSON lines with text and answers, relative to this file: items that everybody is given "
+        "among the others, to tell how reliable people are. They never enter an estimate.",
+    )
+    adjudication_share: float = Field(
+        default=0.1,
+        gt=0,
+        le=1,
+        description="Share of the negatives of each stratum that adjudication looks at again, beside all "
+        "positives and disagreements.",
+    )
+    probe: ProbeSampling = Field(
+        default_factory=lambda: ProbeSampling.model_validate({}),
+        description="The sample that the probes look at.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _size_or_budget(cls, given: Any) -> Any:
+        if isinstance(given, Mapping) and given.get("budget") is not None and given.get("size") is not None:
+            raise ValueError("give size or budget, not both")
+        return given
 
     @model_validator(mode="after")
     def _bands_ascend(self) -> SamplingSection:
@@ -85,25 +205,54 @@ class SamplingSection(_Section):
         return self
 
     @model_validator(mode="after")
+    def _costs_are_known(self) -> SamplingSection:
+        if self.cost is None and (self.budget is not None or self.allocation == "cost"):
+            wanting = "a budget" if self.budget is not None else "allocation: cost"
+            raise ValueError(f"{wanting} needs cost, such as {{fixed: 0.5, per_thousand_words: 4}}")
+        return self
+
+    @model_validator(mode="after")
     def _questions_are_told_apart(self) -> SamplingSection:
         columns: set[str] = set()
         for question in self.questions:
-            names = {question, f"{question}_severity"}
-            if names & (RESERVED_COLUMNS | columns) or _A_SCREENS_METRIC.fullmatch(question):
-                raise ValueError(f"the question {question!r} has a name that is taken; choose another")
+            names = {question.name, f"{question.name}_severity"}
+            if names & (RESERVED_COLUMNS | columns) or _A_SCREENS_METRIC.fullmatch(question.name):
+                raise ValueError(f"the question {question.name!r} has a name that is taken; choose another")
             columns |= names
         return self
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the questions that have estimates."""
+        return metrics(self.questions)
+
+
+class Amendment(_Section):
+    """Leave to change a plan that was frozen; each is used once."""
+
+    owner: str = Field(min_length=1, description="Who answers for the change.")
+    reason: str = Field(min_length=1, description="Why it is made after labels may have been seen.")
 
 
 class PolicySection(_Section):
     """What must hold before anybody trains."""
 
     gates: tuple[Gate, ...] = ()
+    waivers: tuple[Waiver, ...] = Field(
+        default=(),
+        description="Gates that need not block until a day; their outcomes are shown as they are.",
+    )
+    amendments: tuple[Amendment, ...] = Field(
+        default=(),
+        description="Changes of the plan after the sample was first exported: append one for each. Unless "
+        "gates only become stricter, a new sample is drawn, independent of the labels so far.",
+    )
     max_unscreened: float = Field(
         default=0.01,
         ge=0,
         le=1,
-        description="Largest share of records or bytes that may stay unread or rejected; over it: no GO.",
+        description="Largest share of records or bytes that may stay unread or rejected; over it: no GO. "
+        "Under it, what was not read counts as harm in every gate's upper limit.",
     )
 
     @model_validator(mode="after")
@@ -135,8 +284,16 @@ class AuditConfig(_Section):
     screens: dict[str, dict[str, Any]] | None = Field(
         default=None, description="Screen name -> parameters; absent: every screen with its defaults."
     )
+    probes: dict[str, dict[str, Any] | Literal[True]] = Field(
+        default={}, description="Probe name -> parameters, or true; none by default, since they take time."
+    )
     sampling: SamplingSection = SamplingSection()
     policy: PolicySection = PolicySection()
+    canaries: str | None = Field(
+        default=None,
+        description="YAML file of documents that a screen must, or must not, react to, relative to this "
+        "file; they are added to the packaged ones.",
+    )
     run: RunSection = RunSection()
 
     def build_screens(self) -> tuple[Screen, ...]:
@@ -148,6 +305,17 @@ class AuditConfig(_Section):
         chosen = self.screens if self.screens is not None else {n: {} for n in screen_family.available()}
         built = {name: build_screen(name, parameters) for name, parameters in chosen.items()}
         return _in_order(built)
+
+    def build_probes(self) -> tuple[Probe, ...]:
+        """The configured probes, by name.
+
+        Raises:
+            ConfigurationError: Unknown probe or parameter.
+        """
+        return tuple(
+            build_probe(name, {} if parameters is True else parameters)
+            for name, parameters in sorted(self.probes.items())
+        )
 
     def strata(self) -> tuple[str, ...]:
         """Dimensions of the strata, by importance.
@@ -163,9 +331,70 @@ class AuditConfig(_Section):
                 raise ConfigurationError(
                     f"unknown dimension {name!r}",
                     key="sampling.strata",
-                    remedy=_nearest(name, known, "Known"),
+                    remedy=nearest(name, known, "Known"),
                 )
         return self.sampling.strata
+
+    def detectors(self) -> dict[str, str]:
+        """Question -> screen that predicts its answer; questions without one are left out.
+
+        Raises:
+            ConfigurationError: A configured one is of no question, off, or flags no single documents.
+        """
+        known = [screen.name for screen in flagging(self.build_screens())]
+        given = self.sampling.detectors
+        for question, screen in given.items():
+            if question not in self.sampling.metrics:
+                raise ConfigurationError(
+                    f"{question!r} is no question that has an estimate",
+                    key="sampling.detectors",
+                    remedy=nearest(question, self.sampling.metrics, "Questions"),
+                )
+            if screen not in known:
+                raise ConfigurationError(
+                    f"no screen named {screen!r} that is on flags single documents",
+                    key=f"sampling.detectors.{question}",
+                    remedy=nearest(screen, known, "Known"),
+                )
+        wanted = {question: DETECTORS.get(question, question) for question in self.sampling.metrics} | given
+        return {question: screen for question, screen in wanted.items() if screen in known}
+
+    def predictors(self) -> dict[str, tuple[tuple[str, str], ...]]:
+        """Question -> (probe, measure) pairs that predict its answer, of the configured probes.
+
+        Raises:
+            ConfigurationError: A configured one is of no question, or no measure of a configured probe.
+        """
+        known = [f"{probe.name}.{measure}" for probe in self.build_probes() for measure in probe.measures]
+        given = self.sampling.probe.predicts
+        for question, measure in given.items():
+            if question not in self.sampling.metrics or measure not in known:
+                raise ConfigurationError(
+                    f"{question!r}: {measure!r} is no question with a measure of a configured probe",
+                    key="sampling.probe.predicts",
+                    remedy=nearest(measure, known, "Measures") if known else "Configure the probe",
+                )
+        wanted = {q: (given[q],) if q in given else PREDICTORS.get(q, ()) for q in self.sampling.metrics}
+        return {
+            question: tuple(
+                (name.partition(".")[0], name.partition(".")[2]) for name in names if name in known
+            )
+            for question, names in wanted.items()
+        }
+
+    def check_take_all(self) -> None:
+        """Check that cells to be judged whole are cells of the strata.
+
+        Raises:
+            ConfigurationError: One names something that is no dimension of the strata.
+        """
+        for cell in self.sampling.take_all:
+            if unknown := next((name for name in cell if name not in self.strata()), None):
+                raise ConfigurationError(
+                    f"{unknown!r} is no dimension of the strata",
+                    key="sampling.take_all",
+                    remedy=f"Add it to sampling.strata, or use {', '.join(self.strata())}",
+                )
 
     def read_limits(self) -> ReadLimits:
         """Bounds of the batches that sources yield."""
@@ -178,9 +407,15 @@ class AuditConfig(_Section):
     def resolved(self) -> dict[str, Any]:
         """Plain data with every default filled in, for manifest and digest."""
         plain = self.model_dump(mode="json")
+        if self.sampling.budget is not None:
+            del plain["sampling"]["size"]  # it follows from the budget
         plain["screens"] = {
             screen.name: json.loads(json.dumps(dataclasses.asdict(screen)))  # type: ignore[call-overload]
             for screen in self.build_screens()
+        }
+        plain["probes"] = {
+            probe.name: json.loads(json.dumps(dataclasses.asdict(probe)))  # type: ignore[call-overload]
+            for probe in self.build_probes()
         }
         return plain
 
@@ -194,9 +429,9 @@ class AuditConfig(_Section):
         return digest_json(plain)
 
     def policy_digest(self) -> str:
-        """SHA-256 of the policy; the sampling seed derives from it and the data set's name.
+        """SHA-256 of the policy, as it is frozen before the first judgement.
 
-        Defaults are left out: a later version that knows more settings draws the same sample.
+        Defaults are left out, so that a later version that knows more settings gives the same digest.
         """
         return digest_json(self.policy.model_dump(mode="json", exclude_defaults=True))
 
@@ -242,6 +477,11 @@ def parse(data: object, *, file: str | None = None) -> AuditConfig:
         raise _explain(error, AuditConfig.model_json_schema(), file) from None
     try:
         config.strata()
+        config.detectors()
+        config.predictors()
+        config.check_take_all()
+        config.build_probes()
+        check_waivers(config.policy.waivers, [(gate.name, gate.slice) for gate in config.policy.gates])
     except ConfigurationError as error:
         raise ConfigurationError(error.message, file=file, key=error.key, remedy=error.remedy) from None
     return config
@@ -250,11 +490,18 @@ def parse(data: object, *, file: str | None = None) -> AuditConfig:
 def json_schema() -> dict[str, Any]:
     """JSON Schema of the configuration, with the parameters of every screen, for editors."""
     schema = AuditConfig.model_json_schema()
-    screens = {name: _screen_schema(cls) for name, cls in sorted(screen_family.available().items())}
+    screens = {name: _member_schema(cls) for name, cls in sorted(screen_family.available().items())}
     schema["properties"]["screens"] = {
         "description": "Screen name -> parameters; absent: every screen with its defaults.",
         "type": "object",
         "properties": screens,
+        "additionalProperties": False,
+    }
+    probes = {name: _member_schema(cls) for name, cls in sorted(probe_family.available().items())}
+    schema["properties"]["probes"] = {
+        "description": "Probe name -> parameters, or true; none by default, since they take time.",
+        "type": "object",
+        "properties": {name: {"anyOf": [{"const": True}, member]} for name, member in probes.items()},
         "additionalProperties": False,
     }
     return {
@@ -264,7 +511,7 @@ def json_schema() -> dict[str, Any]:
     }
 
 
-def _screen_schema(cls: type[Any]) -> dict[str, Any]:
+def _member_schema(cls: type[Any]) -> dict[str, Any]:
     schema = TypeAdapter(cls).json_schema()
     schema["additionalProperties"] = False
     schema["description"] = (cls.__doc__ or "").strip().split("\n")[0]
@@ -277,28 +524,14 @@ def build_screen(name: str, parameters: Mapping[str, Any]) -> Screen:
     Raises:
         ConfigurationError: Unknown screen or parameter, or a value of the wrong type.
     """
-    known = screen_family.available()
-    if name not in known:
-        raise ConfigurationError(
-            f"unknown screen {name!r}", key=f"screens.{name}", remedy=_nearest(name, known, "Known screens")
-        )
-    fields = [field.name for field in dataclasses.fields(known[name])]
-    for key in parameters:
-        if key not in fields:
-            raise ConfigurationError(
-                f"unknown parameter {key!r}",
-                key=f"screens.{name}.{key}",
-                remedy=_nearest(key, fields, "Known parameters"),
-            )
-    try:
-        screen: Screen = TypeAdapter(known[name]).validate_python(dict(parameters))
-    except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ConfigurationError(
-            first["msg"], key=f"screens.{name}.{place}".rstrip("."), remedy=f"See `audit screens {name}`"
-        ) from None
+    screen: Screen = build_member("screens", screen_family.available(), name, parameters)
     return screen
+
+
+def build_probe(name: str, parameters: Mapping[str, Any]) -> Probe:
+    """A probe with these parameters and defaults for the others; see ``build_screen``."""
+    probe: Probe = build_member("probes", probe_family.available(), name, parameters)
+    return probe
 
 
 def _in_order(built: Mapping[str, Screen]) -> tuple[Screen, ...]:
@@ -322,12 +555,6 @@ def _in_order(built: Mapping[str, Screen]) -> tuple[Screen, ...]:
     return tuple(ordered.values())
 
 
-def _nearest(word: str, known: Sequence[str] | Mapping[str, object], label: str) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    listing = f"{label}: {', '.join(sorted(known))}"
-    return f"Did you mean {close[0]!r}? {listing}" if close else listing
-
-
 def _explain(error: ValidationError, schema: dict[str, Any], file: str | None) -> ConfigurationError:
     found = error.errors(include_input=False)
     # A misspelt key is the cause of whatever else is missing.
@@ -340,7 +567,7 @@ def _explain(error: ValidationError, schema: dict[str, Any], file: str | None) -
             f"unknown key {loc[-1]!r}",
             file=file,
             key=key,
-            remedy=_nearest(str(loc[-1]), siblings, "Known keys"),
+            remedy=nearest(str(loc[-1]), siblings, "Known keys"),
         )
     remedy = "See the JSON Schema named in the first line of a file that `audit init` writes"
     return ConfigurationError(first["msg"], file=file, key=key, remedy=remedy)
@@ -351,6 +578,8 @@ def _properties_at(schema: dict[str, Any], loc: Sequence[int | str]) -> list[str
     for part in (*loc, None):
         while "$ref" in node or "allOf" in node:
             node = node["allOf"][0] if "allOf" in node else schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]
+        # Of what may also be written as a plain value, the mapping has the keys.
+        node = next((kind for kind in node.get("anyOf", ()) if "properties" in kind), node)
         if part is None:
             break
         node = node.get("items", {}) if isinstance(part, int) else node.get("properties", {}).get(part, {})

@@ -74,10 +74,10 @@ class Builder:
     def create_views(self) -> None:
         """Make the views over the parts that stand."""
         for name, (family, _) in views.BASE.items():
-            self.db.execute(views.base(name, standing=self._stands(family)))
+            self.db.execute(views.base(name, standing=self.stands(family)))
         self.db.execute(views.RENAME)
         renamed = self.db.execute("SELECT count(*) FROM renamed_documents").fetchone() != (0,)
-        located = [s for s in self._screens if not is_corpus_wide(s) and self._stands(s.name)]
+        located = [s for s in self._screens if not is_corpus_wide(s) and self.stands(s.name)]
         resolved = [(s.name, list(s.resolved)) for s in self._measuring()]
         measured = [(s.name, list(s.measures)) for s in located]
         self.db.execute(views.documents(measured, resolved, renamed=renamed))
@@ -88,7 +88,7 @@ class Builder:
 
     def count(self) -> None:
         """Fill the additive count tables."""
-        if not self._stands(CELLS) or self.db.execute("SELECT count(*) FROM cells").fetchall() == [(0,)]:
+        if not self.stands(CELLS) or self.db.execute("SELECT count(*) FROM cells").fetchall() == [(0,)]:
             return  # no document, nothing to count
         for dimension in _BY:
             for screen in self._screens:
@@ -124,7 +124,7 @@ class Builder:
         return [
             screen
             for screen in self._screens
-            if isinstance(screen, MeasuringCorpusScreen) and self._stands(f"{screen.name}{RESOLVED}")
+            if isinstance(screen, MeasuringCorpusScreen) and self.stands(f"{screen.name}{RESOLVED}")
         ]
 
     def publish(self) -> None:
@@ -141,7 +141,8 @@ class Builder:
         self.db.close()
         self._scratch.cleanup()
 
-    def _stands(self, family: str) -> bool:
+    def stands(self, family: str) -> bool:
+        """Whether the family has a part."""
         return any((self._folder / "parts" / family).glob("*.parquet"))
 
 

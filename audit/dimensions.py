@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from urllib.parse import unquote
 
 from audit.model import WHOLE
-from audit.screens import Screen
+from audit.screens import Screen, is_corpus_wide
 
-#: Dimensions that findings and screens are reported by; bands serve strata only.
+#: Dimensions that findings and screens are reported by; bands, and what is present, serve strata only.
 REPORTED = ("source", "language", "domain_class", "period")
 #: By importance, where the configuration does not say; those without their screen fall away.
 DEFAULT_STRATA = ("toxicity_band", "domain_class", "language", "period")
+#: What names the dimension of what a screen flagged: true, false, or none where it did not look.
+PRESENT = "_present"
 _RESERVED = re.compile("[%&=]")
 
 
@@ -21,9 +23,15 @@ def banded(screens: Sequence[Screen]) -> list[Screen]:
     return [s for s in screens if {"score", "flagged"} <= set(s.measures)]
 
 
+def flagging(screens: Sequence[Screen]) -> list[Screen]:
+    """Screens that look at single documents and say whether each is a hit."""
+    return [s for s in screens if "flagged" in s.measures and not is_corpus_wide(s)]
+
+
 def dimensions(screens: Sequence[Screen]) -> tuple[str, ...]:
-    """All dimensions under these screens: those reported, and a band per score of harm."""
-    return (*REPORTED, *(f"{screen.name}_band" for screen in banded(screens)))
+    """All dimensions under these screens: those reported, bands of scores of harm, and what is flagged."""
+    bands = (f"{screen.name}_band" for screen in banded(screens))
+    return (*REPORTED, *bands, *(f"{screen.name}{PRESENT}" for screen in flagging(screens)))
 
 
 def conditions(name: str) -> dict[str, str]:

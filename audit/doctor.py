@@ -17,7 +17,7 @@ import pyarrow as pa
 from rich.table import Table
 
 from audit import config as configuration
-from audit import hmac_key, sources
+from audit import hmac_key, phone_plan_cache, probe_check, sources
 from audit.config import AuditConfig
 from audit.errors import AuditError, ConfigurationError
 from audit.probes import Probe, available, try_out
@@ -52,9 +52,9 @@ class Check:
 
 def examine(path: Path | None) -> list[Check]:
     """Run every check; the configuration's own only when one is given."""
-    checks = [_python(), _memory(None), _disk(None), _key(), *_extras(), *_probes()]
+    checks = [_python(), _memory(None), _disk(None), _key(), _phone_plans(), *_extras()]
     if path is None:
-        return checks
+        return [*checks, *_probes()]
     try:
         config = configuration.load(path)
     except AuditError as error:
@@ -65,6 +65,7 @@ def examine(path: Path | None) -> list[Check]:
         Check("configuration", "ok", f"digest {config.digest()[:16]}"),
         *_inputs(config, path),
         *_models(config),
+        *_configured_probes(config, path),
     ]
 
 
@@ -110,6 +111,14 @@ def _key() -> Check:
     return _attempt("hmac key", lambda: f"{path}, id {hmac_key.load_or_create(path).key_id}")
 
 
+def _phone_plans() -> Check:
+    """Where the compiled numbering plans are kept; without, every process compiles them."""
+    trouble = phone_plan_cache.trouble()
+    if trouble is None:
+        return Check("phone plans", "ok", str(phone_plan_cache.folder()))
+    return Check("phone plans", "lacks", trouble, "each process compiles them, in up to a second")
+
+
 def _extras() -> list[Check]:
     return [_extra(package, extra, cost) for package, (extra, cost) in _EXTRAS.items()]
 
@@ -125,11 +134,41 @@ def _probes() -> list[Check]:
     return [_probe(name, probe()) for name, probe in available().items()]
 
 
+def _configured_probes(config: AuditConfig, path: Path) -> list[Check]:
+    """The configured probes on documents of the corpus, and the sample that the time budget allows."""
+    if not config.probes:
+        return []
+    if not config.corpus.inputs:
+        return [_probe(probe.name, probe) for probe in config.build_probes()]
+    try:
+        found = probe_check.costs(config, path.resolve().parent)
+    except (AuditError, ValueError) as error:
+        return [Check("probes", "fails", str(error), "no document to try them on")]
+    checks = [_cost(each) for each in found]
+    size, minutes = probe_check.size(config, found), config.sampling.probe.minutes
+    if size is not None:
+        workers = probe_check.workers(config)
+        told = f"{minutes:g} minutes with {workers} workers allow {size:,} documents"
+        cost = "" if size else "no probe looks at any; raise sampling.probe.minutes"
+        checks.append(Check("probe sample", "ok" if size else "lacks", told, cost))
+    return checks
+
+
+def _cost(found: probe_check.Cost) -> Check:
+    name, cost = f"probe {found.name}", found.cost
+    if isinstance(cost, str):
+        return Check(name, "lacks", cost, "gates on it have insufficient evidence")
+    speed = f"{cost.per_second:,.1f} documents/s of this corpus, {cost.memory_bytes / _MIB:,.0f} MiB a worker"
+    return Check(name, "ok", f"{speed}, loaded in {cost.loading_seconds:.1f} s ({found.models})")
+
+
 def _probe(name: str, probe: Probe) -> Check:
     try:
         return Check(f"probe {name}", "ok", _try_probe(probe))
     except ConfigurationError as error:
-        return Check(f"probe {name}", "lacks", error.message, f"persons are not probed; {error.remedy}")
+        return Check(
+            f"probe {name}", "lacks", error.message, f"it cannot be used; {error.remedy or error.key}"
+        )
 
 
 def _try_probe(probe: Probe) -> str:

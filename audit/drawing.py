@@ -17,14 +17,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from audit import facts
+from audit.allocation import affordable
 from audit.config import AuditConfig, digest_json
 from audit.copies import numbered
-from audit.sampling import SmallestNumbers, derive_seed, permanent_random_numbers
+from audit.errors import ConfigurationError, FatalError
+from audit.sampling import SmallestNumbers, permanent_random_numbers, salted_seed
 from audit.slicing import CELLS, SLICES
 from audit.store import Part, Store, write_atomically
 from audit.strata import Design, design
 
 PHASE = "review"
+#: File of the seed in the run's ``sample`` folder. It tells the draws, also of later versions: private.
+SEED = "seed"
+Floats = npt.NDArray[np.float64]
 _FILES = ("design.json", "strata.parquet", "draws.parquet")
 
 
@@ -36,21 +41,22 @@ class Drawing:
         design: How it was drawn.
         draws: stratum, shard, position, draw (rank from 1), inclusion_probability.
         cells: The corpus by combination of dimensions, with the ``stratum`` of each.
+        phase: Whom it is for.
     """
 
     design: Design
     draws: pa.Table
     cells: pa.Table
+    phase: str = PHASE
 
     def strata(self) -> pa.Table:
         """The ``strata`` table of the database."""
         table = self.design.strata
         size = len(table)
-        share = self.design.proportional_share
-        how = f"{share:.0%} proportional, the rest by predicted variance; permanent random numbers"
+        how = f"{_in_words(self.design)}; permanent random numbers"
         return pa.table(
             {
-                "phase": pa.array([PHASE] * size, pa.string()),
+                "phase": pa.array([self.phase] * size, pa.string()),
                 "stratum": table.column("stratum"),
                 "design": pa.array([how] * size, pa.string()),
                 "documents": table.column("documents"),
@@ -60,36 +66,173 @@ class Drawing:
         )
 
 
-def draw(folder: Path, store: Store, config: AuditConfig, shards: Sequence[Part], size: int) -> Drawing:
+@dataclass(frozen=True)
+class Phase:
+    """Whom a sample is for, and how it stands to others.
+
+    Attributes:
+        name: As the tables ``strata`` and ``samples`` name it.
+        formed_for: Documents that strata are formed for; None: as many as the review's configuration says.
+        salt: Makes its numbers independent of the review's; None: they are the same.
+    """
+
+    name: str = PHASE
+    formed_for: int | None = None
+    salt: str | None = None
+
+
+def draw(
+    folder: Path,
+    store: Store,
+    config: AuditConfig,
+    shards: Sequence[Part],
+    size: int,
+    phase: Phase = Phase(),
+) -> Drawing:
     """Draw a sample, or recall the one that stands when nothing that decides it has changed.
 
     Args:
         folder: The run's ``sample`` folder.
         store: The run's parts.
-        config: Names the strata; the seed follows from the corpus' name and the policy.
+        config: Names the strata.
         shards: Parts of the families ``documents``, ``slices`` and ``cells``.
         size: Documents in all; strata are formed for the configured size, so that a larger one extends.
+        phase: Whom the sample is for.
     """
     by_family = {
         family: [p for p in shards if p.family == family] for family in (facts.FAMILY, SLICES, CELLS)
     }
-    seed = derive_seed(config.corpus.name, config.policy_digest())
-    cells = _merged_cells(store, by_family[CELLS], config.sampling.questions)
-    how = design(
-        cells,
-        config.strata(),
-        config.sampling.size,
-        proportional_share=config.sampling.proportional_share,
-    ).resized(size)
+    seed = load_seed(folder if phase.name == PHASE else folder.parent)
+    if phase.salt is not None:
+        seed = salted_seed(seed, phase.salt)
+    cells = _merged_cells(store, by_family[CELLS], config)
+    formed_for = phase.formed_for
+    if formed_for is None:
+        formed_for = declared_size(store, config, by_family[CELLS])
+    how = _designed(cells, config, formed_for, size, whole=phase.salt is None or phase.name == PHASE)
     labels = how.strata.column("stratum").take(pa.array(how.assign(cells)))
     cells = cells.append_column("stratum", labels)
-    inputs = digest_json([seed.hex(), size, sorted(part.relative for part in shards), _plain(how.strata)])
+    read = sorted(part.relative for parts in by_family.values() for part in parts)
+    inputs = digest_json([seed.hex(), size, read, _plain(how.strata)])
     if _recorded(folder).get("inputs") == inputs:
-        return Drawing(how, pq.read_table(folder / "draws.parquet"), cells)
+        return Drawing(how, pq.read_table(folder / "draws.parquet"), cells, phase.name)
     draws = _scan(store, by_family, how, seed)
-    drawing = Drawing(how, draws, cells)
-    _keep(folder, drawing, {"inputs": inputs, "size": size, "seed": seed.hex(), "phase": PHASE})
+    drawing = Drawing(how, draws, cells, phase.name)
+    _keep(folder, drawing, {"inputs": inputs, "size": size, "phase": phase.name})
     return drawing
+
+
+def declared_size(store: Store, config: AuditConfig, parts: Sequence[Part]) -> int:
+    """How many documents the configuration asks for: its size, or what its budget is expected to pay for.
+
+    Args:
+        store: The run's parts.
+        config: Of the run.
+        parts: All parts of the run.
+
+    Raises:
+        ConfigurationError: The budget does not pay for one document, or for what is to be judged whole.
+    """
+    budget, counted = config.sampling.budget, [part for part in parts if part.family == CELLS]
+    if budget is None or not counted:
+        return config.sampling.size
+    cells = _merged_cells(store, counted, config)
+    if not len(cells):
+        return config.sampling.size
+    cost, documents = (np.asarray(cells.column(name)) for name in ("cost", "documents"))
+    # Strata depend on the size and the costs on the strata; every step goes down, so the last one is paid.
+    size = int(min(documents.sum(), budget / (cost / documents).min()))
+    while (paid := _paid(cells, config, size, budget)) < size:
+        size = paid
+    if size < 1:
+        raise ConfigurationError(
+            "the budget does not pay for a single judgement",
+            key="sampling.budget",
+            remedy="Give it in the unit of sampling.cost",
+        )
+    return size
+
+
+def _paid(cells: pa.Table, config: AuditConfig, size: int, budget: float) -> int:
+    """Documents that the budget is expected to pay for in strata that are formed for a size."""
+    if size < 1:
+        return 0
+    how = _designed(cells, config, size, size)
+    each = np.asarray(cells.column("cost"), np.float64)
+    cost: Floats = np.bincount(how.assign(cells), each, len(how.strata)).astype(np.float64)
+    documents = np.asarray(how.strata.column("documents"))
+    try:
+        return affordable(
+            documents, how.target, cost, budget, how.proportional_share, how.minimum, how.taken_whole
+        )
+    except ValueError as error:
+        raise ConfigurationError(
+            str(error), key="sampling.budget", remedy="Raise it, or take less whole"
+        ) from None
+
+
+def _designed(
+    cells: pa.Table, config: AuditConfig, formed_for: int, size: int, *, whole: bool = True
+) -> Design:
+    """The configured design; cells are taken whole where that is a matter of this sample.
+
+    Raises:
+        ConfigurationError: More is to be taken whole than is drawn.
+    """
+    sampling = config.sampling
+    try:
+        return design(
+            cells,
+            config.strata(),
+            formed_for,
+            proportional_share=sampling.proportional_share,
+            minimum=sampling.minimum_per_stratum,
+            allocation=sampling.allocation,
+            take_all=sampling.take_all if whole else (),
+        ).resized(size)
+    except ValueError as error:
+        raise ConfigurationError(
+            str(error), key="sampling.take_all", remedy="Raise the size, or take less whole"
+        ) from None
+
+
+_REST = {
+    "neyman": "the rest by predicted variance",
+    "equal": "the rest to each stratum alike",
+    "cost": "the rest by predicted variance and cost",
+}
+
+
+def _in_words(how: Design) -> str:
+    rest = _REST.get(how.allocation)
+    share = f"{how.proportional_share:.0%} proportional, {rest}" if rest else "proportional"
+    least = f", at least {how.minimum} a stratum" if how.minimum > 1 else ""
+    whole = ", some strata whole" if how.taken_whole.any() else ""
+    return f"{share}{least}{whole}"
+
+
+def keep_seed(folder: Path, seed: bytes) -> bytes:
+    """Keep the seed of a run's draws; the one that stands stays. Returns what stands."""
+    path = folder / SEED
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, f"{seed.hex()}\n".encode())
+    return load_seed(folder)
+
+
+def load_seed(folder: Path) -> bytes:
+    """The seed of a run's draws.
+
+    Args:
+        folder: The run's ``sample`` folder.
+
+    Raises:
+        FatalError: There is none.
+    """
+    try:
+        return bytes.fromhex((folder / SEED).read_text(encoding="ascii").strip())
+    except (OSError, ValueError) as error:
+        raise FatalError("the seed of the sample is not there; run the audit again") from error
 
 
 def size_drawn(folder: Path) -> int | None:
@@ -106,7 +249,8 @@ def _recorded(folder: Path) -> dict[str, Any]:
     return recorded
 
 
-def _merged_cells(store: Store, parts: Sequence[Part], questions: Sequence[str]) -> pa.Table:
+def _merged_cells(store: Store, parts: Sequence[Part], config: AuditConfig) -> pa.Table:
+    """The corpus by cell, with the ``cost`` of judging it and the harm that a screen has us ``expect``."""
     tables = [store.read(part) for part in sorted(parts, key=lambda part: part.shard)]
     cells = pa.concat_tables(tables)
     keys = [field.name for field in cells.schema if field.type == pa.string()]
@@ -116,13 +260,18 @@ def _merged_cells(store: Store, parts: Sequence[Part], questions: Sequence[str])
     renamed = {f"{name}_{how}": name for name, how in wanted}
     merged = merged.rename_columns([renamed.get(name, name) for name in merged.column_names])
     merged = merged.sort_by([(key, "ascending") for key in keys])
-    predictor = next((f"{q}_score_ppm" for q in questions if f"{q}_score_ppm" in counts), None)
+    if (cost := config.sampling.cost) is not None:
+        documents, words = (np.asarray(merged.column(name)) for name in ("documents", "words"))
+        each = cost.fixed * documents + cost.per_thousand_words * words / 1000
+        merged = merged.append_column("cost", pa.array(each))
+    screens = config.detectors().values()
+    predictor = next((screen for screen in screens if f"{screen}_score_ppm" in counts), None)
     if predictor is None:
         return merged
-    return merged.append_column("expected", _expected(merged, predictor.removesuffix("_score_ppm")))
+    return merged.append_column("expected", expected_harm(merged, predictor))
 
 
-def _expected(cells: pa.Table, screen: str) -> pa.Array:
+def expected_harm(cells: pa.Table, screen: str) -> pa.Array:
     """Harmful documents that a screen predicts by cell; what it did not evaluate is taken for the mean.
 
     A document without a score is no safer than the others: a prediction of 0 would starve its stratum.

@@ -7,30 +7,51 @@ the last one standing.
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from audit import drawing, evidence, partindex, reports, scorecard
+from audit import (
+    adjudication_phase,
+    agreement,
+    assisted_estimates,
+    canary_evidence,
+    detector_evidence,
+    drawing,
+    frozen_plan,
+    gate_inputs,
+    partindex,
+    probe_evidence,
+    reports,
+    scorecard,
+    toxicity_report,
+    waivers,
+)
 from audit.config import AuditConfig
+from audit.coverage import Coverage
 from audit.database import Builder, building, connect
 from audit.drawing import Drawing
 from audit.errors import FatalError
 from audit.facts import FAMILY as DOCUMENTS
+from audit.frozen_plan import Plan
+from audit.gate_inputs import Inputs, statistics
 from audit.lineage import manifest, verification
 from audit.measuring import EVALUATED
 from audit.model import Estimate, GateResult, Verdict
-from audit.policy import Coverage, Evidence, Missing, decide, judge_gates
+from audit.policy import decide, judge_gates
 from audit.progress import Reporter
 from audit.renderers import RENDERERS, render
-from audit.resolving import FAMILY as DUPLICATES
-from audit.resolving import MATCHES, RESOLVED
+from audit.resolving import RESOLVED
 from audit.review.judgements import JudgementStore
 from audit.run import MANIFEST, Run
+from audit.sampling import commitment
 from audit.screens import is_corpus_wide
+from audit.standing import evaluation_day
 from audit.store import write_atomically
 from audit.tasks import ShardReport
 
@@ -49,6 +70,13 @@ class Result:
     verdict: Verdict
     strict: Verdict
     coverage: Coverage
+    probes: Mapping[str, Any] | None
+    agreement: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    toxicity: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    canaries: Sequence[Mapping[str, Any]] = ()
+    strict_gates: Sequence[GateResult] = ()
+    plan: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    quality: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def evaluate(run: Run, report: Reporter, size: int | None = None) -> Verdict:
@@ -60,16 +88,18 @@ def evaluate(run: Run, report: Reporter, size: int | None = None) -> Verdict:
         size: Documents to draw in all; by default what was drawn before, or what is configured.
     """
     config = run.config()
+    plan, day = frozen_plan.settle(run, config), evaluation_day(run, config.policy.waivers)
     shards = reports.load(run.store.folder / reports.FILE)
     entries = list(partindex.read(run.store))
     with report.stage("evaluate", 0):
-        wanted = size or max(config.sampling.size, drawing.size_drawn(run.sample) or 0)
-        drawn = _draw(run, config, entries, wanted)
+        declared = drawing.declared_size(run.store, config, [entry.part for entry in entries])
+        wanted = size or max(declared, drawing.size_drawn(run.sample) or 0)
+        drawn = _draw(run, config, entries, plan, wanted)
         with building(run.folder, config.build_screens()) as builder:
-            result = _fill(run, config, builder, shards, entries, drawn)
+            result = _fill(run, config, builder, shards, entries, drawn, plan, day)
             builder.publish()
         _render(run, config, result, entries, wanted)
-    _complete(run, result.verdict)
+    _complete(run, result.verdict, day)
     return result.verdict
 
 
@@ -80,11 +110,13 @@ def extend(run: Run, size: int, report: Reporter) -> Verdict:
     return evaluate(run, report, max(size, standing))
 
 
-def _draw(run: Run, config: AuditConfig, entries: Sequence[partindex.Entry], size: int) -> Drawing | None:
+def _draw(
+    run: Run, config: AuditConfig, entries: Sequence[partindex.Entry], plan: Plan, size: int
+) -> Drawing | None:
     documents = sum(e.metadata["documents"] for e in entries if e.part.family == DOCUMENTS)
     if documents == 0:
         return None
-    return drawing.draw(run.sample, run.store, config, [entry.part for entry in entries], size)
+    return frozen_plan.draw(run, config, plan, size)
 
 
 def _fill(
@@ -94,6 +126,8 @@ def _fill(
     shards: Sequence[ShardReport],
     entries: Sequence[partindex.Entry],
     drawn: Drawing | None,
+    plan: Plan,
+    day: date,
 ) -> Result:
     builder.insert("shards", _shard_rows(shards))
     builder.insert("evaluations", _evaluation_rows(entries))
@@ -103,72 +137,67 @@ def _fill(
     if drawn is not None:
         builder.insert("strata", drawn.strata())
         builder.insert_draws(drawing.PHASE, drawn.draws)
-    builder.insert("judgements", _judgement_rows(run))
-    covered = _coverage(config, shards, run.manifest()["left_out"]["bytes"])
-    result = _judge(config, builder, shards, entries, drawn, covered)
+    probed = probe_evidence.fill(builder, run, config, [entry.part for entry in entries])
+    builder.insert("judgements", _judgement_rows(run, config))
+    said = _agreement(run, config, builder)
+    toxicity = toxicity_report.fill(builder, config, run.folder / "cache", drawn)
+    canary_evidence.fill(builder)
+    obstacle = plan.obstacle or frozen_plan.note_lost(run, plan, _lost_judgements(run, builder, plan.imports))
+    left_out = run.manifest()["left_out"]["bytes"]
+    inputs = gate_inputs.gather(
+        builder.db, config, shards, entries, drawn, probed, left_out=left_out, obstacle=obstacle
+    )
+    result = _judge(config, builder, inputs, probed, day, obstacle)
+    assisted = assisted_estimates.gather(builder.db, config, drawn, probed, _CONFIDENCE_ALPHA)
+    result = dataclasses.replace(result, estimates=[*result.estimates, *assisted])
     builder.insert("estimates", _plain_rows(result.estimates, "estimates", builder))
     builder.insert("gates", _plain_rows(result.gates, "gates", builder))
-    return result
+    return dataclasses.replace(
+        result,
+        agreement=said,
+        toxicity=toxicity,
+        plan={**plan.summary(), "obstacle": obstacle},
+        quality=detector_evidence.fill(builder, config, drawn, _CONFIDENCE_ALPHA),
+    )
+
+
+def _agreement(run: Run, config: AuditConfig, builder: Builder) -> dict[str, Any]:
+    """Final labels, the sample of the adjudication, and what is to be said of reviewers."""
+    share = config.sampling.adjudication_share if adjudication_phase.is_open(run.sample) else None
+    seed = bytes.fromhex(run.manifest()["seed"])
+    counts = adjudication_phase.fill(builder.db, config.sampling.metrics, share, seed)
+    return agreement.report(builder.db, config.sampling.questions, counts)
 
 
 def _judge(
     config: AuditConfig,
     builder: Builder,
-    shards: Sequence[ShardReport],
-    entries: Sequence[partindex.Entry],
-    drawn: Drawing | None,
-    covered: Coverage,
+    inputs: Inputs,
+    probed: probe_evidence.Probed | None,
+    day: date,
+    obstacle: str | None,
 ) -> Result:
-    doubt = statistics(entries).get(builder.duplicate_screen() or "", {})
-    wanted = [gate.slice for gate in config.policy.gates]
-    found = evidence.gather(
-        builder.db,
-        drawn,
-        config.sampling.questions,
-        wanted,
-        doubt,
-        screened=sum(r.documents for r in shards),
-        lost=sum(r.lost for r in shards),
+    gates, asked, waivers_of = config.policy.gates, config.sampling.metrics, config.policy.waivers
+    results = waivers.apply(judge_gates(gates, inputs.by_name, questions=asked), waivers_of, day)
+    strict_results = waivers.apply(
+        judge_gates(gates, inputs.by_name, strict=True, questions=asked), waivers_of, day
     )
-    by_name: dict[tuple[str, str], Evidence | Missing] = {(e.metric, e.slice): e for e in found}
-    results = judge_gates(config.policy.gates, by_name)
-    strict = judge_gates(config.policy.gates, by_name, strict=True)
+    covered = inputs.coverage
     return Result(
-        [e.estimate(_CONFIDENCE_ALPHA) for e in found],
+        [e.estimate(_CONFIDENCE_ALPHA) for e in inputs.measured],
         results,
-        decide(results, coverage=covered),
-        decide(strict, coverage=covered, strict=True),
+        decide(results, coverage=covered, obstacle=obstacle),
+        decide(strict_results, coverage=covered, strict=True, obstacle=obstacle),
         covered,
+        probe_evidence.section(builder.db, probed),
+        canaries=inputs.canaries,
+        strict_gates=strict_results,
     )
-
-
-def statistics(entries: Sequence[partindex.Entry]) -> dict[str, dict[str, float]]:
-    """What the corpus-wide screens counted, by screen."""
-    counts: dict[str, dict[str, float]] = {}
-    for e in entries:
-        if e.part.family in (DUPLICATES, MATCHES) or e.part.family.endswith(RESOLVED):
-            counts.setdefault(e.part.shard, {}).update(e.metadata["statistics"])
-    return counts
 
 
 def _examples(entries: Sequence[partindex.Entry]) -> list[dict[str, Any]]:
     """The most repeated paragraphs, as the screen told them."""
     return [row for e in entries if e.part.family == _PARAGRAPHS for row in e.metadata["examples"]]
-
-
-def _coverage(config: AuditConfig, shards: Sequence[ShardReport], left_out: int) -> Coverage:
-    """How much was read; of a truncated shard nobody knows how much is missing, so all counts as unread."""
-    total = sum(r.shard.size for r in shards)
-    unread = sum(r.shard.size for r in shards if r.status != "complete")
-    return Coverage(
-        screened=sum(r.documents for r in shards),
-        rejected=sum(r.lost for r in shards),
-        shards=len(shards),
-        failed_shards=sum(r.status == "failed" for r in shards),
-        unread_share=unread / total if total else 0.0,
-        left_out_share=left_out / (left_out + total) if left_out else 0.0,
-        max_unscreened=config.policy.max_unscreened,
-    )
 
 
 def _shard_rows(shards: Sequence[ShardReport]) -> pa.Table:
@@ -207,19 +236,30 @@ def _evaluation_rows(entries: Sequence[partindex.Entry]) -> pa.Table:
     return pa.table([pa.array(v, k) for v, k in zip(columns.values(), kinds, strict=True)], list(columns))
 
 
-def _judgement_rows(run: Run) -> pa.Table:
-    names = [
-        "doc_id",
-        "question",
-        "label",
-        "severity",
-        "reviewer",
-        "seconds",
-        "at",
-        "text_digest",
-        "superseded",
-    ]
-    return JudgementStore(run.judgements).load().select(names)
+def _judgement_rows(run: Run, config: AuditConfig) -> pa.Table:
+    """Every answer, with what it says of harm; nothing of questions that are no longer asked."""
+    asked = {question.name: question for question in config.sampling.questions}
+    table = JudgementStore(run.judgements).load().drop_columns(["shard", "position", "imported"])
+    rows = table.select(["question", "label", "spans"]).to_pylist()
+    harm = []
+    for row in rows:
+        question, kinds = asked.get(row["question"]), [span[2] for span in json.loads(row["spans"] or "[]")]
+        harm.append(question.verdict(row["label"], kinds) if question else None)
+    return table.append_column("harm", pa.array(harm, pa.string()))
+
+
+def _lost_judgements(run: Run, builder: Builder, imports: int) -> int:
+    """Documents judged since that many imports whose texts the corpus no longer holds."""
+    table = JudgementStore(run.judgements).load()
+    builder.db.register("judged", table.select(["doc_id", "text_digest", "phase", "imported"]))
+    ((lost,),) = builder.db.execute(
+        """SELECT count(DISTINCT doc_id) FROM judged
+        ANTI JOIN documents USING (doc_id, text_digest)
+        WHERE imported > ? AND phase <> 'known_answer'""",
+        [imports],
+    ).fetchall()
+    builder.db.unregister("judged")
+    return int(lost)
 
 
 def _plain_rows(items: Sequence[Estimate] | Sequence[GateResult], table: str, builder: Builder) -> pa.Table:
@@ -243,22 +283,34 @@ def _render(
             statistics=statistics(entries),
             sampling={
                 **config.sampling.model_dump(mode="json"),
+                "size": config.sampling.size if config.sampling.budget is None else None,
                 "strata": list(config.strata()),
                 "drawn": size,
-                "seed": stored["seed"],
+                "seed": commitment(bytes.fromhex(stored["seed"])),
             },
             previews=_previews(db, config),
+            probes=result.probes,
         )
     card["accounting"]["coverage"] = dataclasses.asdict(result.coverage)
     card["accounting"]["left_out"] = stored["left_out"]
-    card["strict"] = {"verdict": result.strict.verdict, "verdict_reason": result.strict.reason}
+    card["agreement"] = result.agreement
+    card |= result.toxicity
+    card["detector_quality"] = result.quality
+    card["canaries"] = result.canaries
+    card["plan"] = result.plan
+    card["strict"] = {
+        "verdict": result.strict.verdict,
+        "verdict_reason": result.strict.reason,
+        "gates": [{"gate": r.gate, "outcome": r.outcome, "reason": r.reason} for r in result.strict_gates],
+    }
     for name in RENDERERS:
         write_atomically(run.folder / f"scorecard.{name}", render(card, name).encode())
 
 
 def _provenance(stored: Mapping[str, Any]) -> dict[str, Any]:
-    kept = ("configuration_digest", "code", "packages", "python", "platform", "models", "seed", "hmac_key_id")
-    return {**{name: stored[name] for name in kept}, "parts_index": stored["parts_index"]}
+    kept = ("configuration_digest", "code", "packages", "python", "platform", "models", "hmac_key_id")
+    seed = commitment(bytes.fromhex(stored["seed"]))  # the seed itself would tell the next version's draws
+    return {**{name: stored[name] for name in kept}, "seed": seed, "parts_index": stored["parts_index"]}
 
 
 def _previews(db: duckdb.DuckDBPyConnection, config: AuditConfig) -> dict[str, dict[str, list[str]]]:
@@ -276,13 +328,13 @@ def _previews(db: duckdb.DuckDBPyConnection, config: AuditConfig) -> dict[str, d
     return previews
 
 
-def _complete(run: Run, verdict: Verdict) -> None:
+def _complete(run: Run, verdict: Verdict, day: date) -> None:
     names = [MANIFEST, "audit.duckdb", f"parts/{partindex.FILE}", f"parts/{reports.FILE}"]
     names += [f"scorecard.{name}" for name in RENDERERS]
-    names += [path.relative_to(run.folder).as_posix() for path in run.sample.glob("*")]
+    names += [p.relative_to(run.folder).as_posix() for p in run.sample.rglob("*") if p.is_file()]
     missing = [name for name in names if not (run.folder / name).is_file()]
     if missing:
         raise FatalError(f"{missing[0]} is not there; run the audit again")
     files = verification.file_digests(run.folder, names)
-    data = {"verdict": verdict.verdict, "reason": verdict.reason, "files": files}
+    data = {"verdict": verdict.verdict, "reason": verdict.reason, "day": day.isoformat(), "files": files}
     run.journal.append(verification.COMPLETED, data)

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 
 from audit.census import Census, Unit
 from audit.dimensions import REPORTED, conditions, slice_name
-from audit.drawing import Drawing
-from audit.estimation import Prevalence, stratum_samples
+from audit.drawing import PHASE, Drawing
+from audit.estimation import SEQUENTIAL, Prevalence, Rule, StratumSample, stratum_samples
 from audit.model import WHOLE, Estimate
 
 #: Values of a dimension that get estimates of their own, by documents; gates may name any other.
@@ -109,6 +109,7 @@ def gather(
     *,
     screened: int,
     lost: int,
+    rule: Rule = SEQUENTIAL,
 ) -> list[Evidence]:
     """All evidence of a run.
 
@@ -119,16 +120,17 @@ def gather(
         wanted: Slices that gates name, beside those that are reported anyway.
         doubt: Statistics of the duplicate screen (``duplicates_low``, ``duplicates_high``).
         screened, lost: Documents, and records that should have been and were rejected.
+        rule: When limits of judgements may be looked at.
     """
     evidence: list[Evidence] = [*_unscreened(lost, screened), *_censuses(db), *_duplicates(db, doubt)]
     evidence += _repeated_paragraphs(db)
     if drawing is None:
         return evidence
-    slices = list(dict.fromkeys([WHOLE, *_reported_slices(db), *wanted]))
+    slices = list(dict.fromkeys([WHOLE, *reported_slices(db), *wanted]))
     for question in questions:
-        draws = _judged_draws(db, question)
+        draws = judged_draws(db, question)
         for name in slices:
-            evidence += _prevalences(question, name, drawing, draws)
+            evidence += _prevalences(question, name, drawing, draws, rule)
     return evidence
 
 
@@ -185,7 +187,8 @@ def _repeated_paragraphs(db: duckdb.DuckDBPyConnection) -> Iterator[Census]:
         yield Census("repeated_paragraphs.bytes", where, total, seen, repeated, n, "bytes", _PARAGRAPH_METHOD)
 
 
-def _reported_slices(db: duckdb.DuckDBPyConnection) -> list[str]:
+def reported_slices(db: duckdb.DuckDBPyConnection) -> list[str]:
+    """Slices that get estimates of their own: the largest of each dimension."""
     names = []
     for dimension in REPORTED:
         rows = db.execute(
@@ -195,44 +198,56 @@ def _reported_slices(db: duckdb.DuckDBPyConnection) -> list[str]:
     return names
 
 
-def _judged_draws(db: duckdb.DuckDBPyConnection, question: str) -> pa.Table:
+def judged_draws(db: duckdb.DuckDBPyConnection, question: str) -> pa.Table:
     """The sample in draw order with dimensions, tokens and the answer to one question.
 
-    Where people disagree the answer is unsure: harm for the upper limit, none for the lower. A majority
-    would let whoever brings more names outvote a finding.
+    The answer is the final one (``audit.adjudication``): where people disagree and nobody decided between
+    them it is unsure, harm for the upper limit, none for the lower. ``weight`` is that of the adjudication.
     """
     dimensions = ", ".join(f"slices.{name}" for name in REPORTED)
     return db.sql(
-        f"""WITH answers AS (
-            SELECT doc_id, text_digest,
-                CASE WHEN count(DISTINCT label) = 1 THEN min(label) ELSE 'unsure' END AS label
-            FROM judgements WHERE question = ? AND NOT superseded GROUP BY doc_id, text_digest)
-        SELECT samples.stratum, samples.draw, answers.label, documents.n_tokens AS tokens, {dimensions}
+        f"""WITH answers AS (SELECT doc_id, text_digest, label, weight FROM final_labels WHERE question = ?)
+        SELECT samples.stratum, samples.draw, answers.label, answers.weight,
+            documents.n_tokens AS tokens, {dimensions}
         FROM samples JOIN base_documents AS documents USING (shard, position)
         JOIN slices USING (shard, position)
         LEFT JOIN answers ON answers.doc_id = samples.doc_id
             AND answers.text_digest = lower(hex(documents.text_digest))
+        WHERE samples.phase = '{PHASE}'
         ORDER BY samples.stratum, samples.draw""",
         params=[question],
     ).to_arrow_table()
 
 
-def _prevalences(question: str, name: str, drawing: Drawing, draws: pa.Table) -> list[Prevalence]:
+def _prevalences(question: str, name: str, drawing: Drawing, draws: pa.Table, rule: Rule) -> list[Prevalence]:
+    samples = slice_samples(name, drawing, draws)
+    return [
+        Prevalence(question if unit == "documents" else f"{question}.tokens", name, samples, unit, rule)
+        for unit in _UNITS
+        if samples
+    ]
+
+
+def slice_samples(name: str, drawing: Drawing, draws: pa.Table) -> tuple[StratumSample, ...]:
+    """What a sample knows of a slice, stratum by stratum; nothing where the slice has no document.
+
+    Args:
+        name: Of the slice.
+        drawing: The sample.
+        draws: ``stratum``, ``draw``, ``label``, ``tokens``, ``weight`` where answers may be adjudicated, and
+            the dimensions, of every draw.
+    """
     wanted = conditions(name)
     cells = drawing.cells.filter(pa.array(_mask(drawing.cells, wanted)))
     if len(cells) == 0:
-        return []
+        return ()
     counts = [("documents", "sum"), ("tokens", "sum"), ("max_tokens", "max")]
     strata = cells.group_by("stratum", use_threads=False).aggregate(counts)
     strata = strata.rename_columns(["stratum", "documents", "tokens", "max_tokens"]).sort_by("stratum")
     names = strata.column("stratum").combine_chunks()
     members = draws.append_column("member", pa.array(_mask(draws, wanted)))
     members = members.filter(pc.is_in(members.column("stratum"), value_set=names))
-    samples = stratum_samples(strata, members)
-    return [
-        Prevalence(question if unit == "documents" else f"{question}.tokens", name, samples, unit)
-        for unit in _UNITS
-    ]
+    return stratum_samples(strata, members, drawing.design.looks if drawing.phase == PHASE else None)
 
 
 def _mask(table: pa.Table, wanted: Mapping[str, str]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

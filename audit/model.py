@@ -169,6 +169,8 @@ class GateResult:
     """What a rule of the policy came out at, and why.
 
     ``outcome`` is ``pass``, ``fail`` or ``insufficient evidence``; ``severity`` ``block`` or ``warn``.
+    ``waived`` says whether a waiver keeps it from blocking; the other ``waive…`` fields tell of a waiver that
+    there is, expired or not (``waiver_expires`` is an ISO date).
     """
 
     gate: str
@@ -180,6 +182,10 @@ class GateResult:
     outcome: str
     reason: str
     estimate: Estimate | None = None
+    waived: bool = False
+    waived_by: str | None = None
+    waiver_reason: str | None = None
+    waiver_expires: str | None = None
 
 
 @dataclass(frozen=True)

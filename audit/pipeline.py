@@ -1,6 +1,7 @@
 """The whole story: from inputs to a verdict.
 
-    plan -> screen every shard -> resolve what repeats -> compare clusters -> slice and count -> evaluate
+    plan -> screen every shard -> resolve what repeats -> compare clusters -> slice and count
+         -> probe a sample -> evaluate
 
 ``evaluate`` (sample, estimate, gates, database, scorecard) reads only what the run folder holds, so
 judgements that arrive later cost no second pass.
@@ -15,18 +16,37 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from audit import cluster_report, facts, hmac_key, identifiers, partindex, resolving, slicing, sources, tasks
+from audit import (
+    canaries,
+    cluster_report,
+    domains,
+    drawing,
+    facts,
+    hmac_key,
+    identifiers,
+    partindex,
+    resolving,
+    slicing,
+    sources,
+    tasks,
+)
 from audit import reports as shardlog
+from audit.canaries import Flock
 from audit.config import AuditConfig
+from audit.dimensions import PRESENT, flagging
+from audit.domains import Classification
 from audit.engines import Engine
 from audit.errors import ConfigurationError
 from audit.evaluation import evaluate
+from audit.frozen_plan import DOMAINS
 from audit.inputs import SeenInputs
 from audit.lineage import manifest
 from audit.model import Shard, Verdict
+from audit.probing import ProbePhase, probe
 from audit.progress import Reporter
+from audit.review import known_answers
 from audit.run import MANIFEST, Run
-from audit.sampling import derive_seed
+from audit.sampling import commitment, derive_seed
 from audit.screens import CorpusScreen, MatchingCorpusScreen, duplicate_screen, is_corpus_wide
 from audit.slicing import SliceTask, Slicing
 from audit.sources import InputPlan
@@ -53,12 +73,16 @@ def audit(request: Request, run: Run, engine: Engine, report: Reporter, *, fresh
     config, planned = request.config, plan(request)
     shards = planned.shards
     _refuse_own_files(shards, request, run)
+    flock = _canaries(request)
     with run.locked():
         key = hmac_key.load_or_create(outside=run.folder)
+        seed = commitment(drawing.keep_seed(run.sample, derive_seed(config.corpus.name, key.key)))
         run.journal.append(
-            "started", {"configuration": config.digest(), "shards": len(shards), "fresh": fresh}
+            "started",
+            {"configuration": config.digest(), "shards": len(shards), "fresh": fresh, "seed": seed},
         )
         run.store.clear_scratch()
+        known_answers.keep(run.sample, _known_answers(request), config.sampling.questions)
         run.store.drop_untrusted(_retired_digest(run))
         if fresh:
             retire(run, [])
@@ -69,16 +93,41 @@ def audit(request: Request, run: Run, engine: Engine, report: Reporter, *, fresh
             config.read_limits(),
             key.key_id,
             key.key,
+            flock,
         )
         reports = screen(run, screening, shards, engine, report, fresh=fresh)
         resolutions = resolve(run, screening, reports, report)
         matched = match_references(run, screening, reports, report)
         compared = compare_clusters(run, screening, reports, resolutions, report)
-        slices = slice_all(run, config, screening, reports, engine, report)
-        parts = _parts(reports) + [r.part for r in resolutions] + matched + compared + slices
+        kinds = _classification(request)
+        slices = slice_all(run, config, screening, reports, engine, report, kinds)
+        sliced = _parts(reports) + slices
+        probed = probe(ProbePhase(run, config, screening, reports, sliced, engine, report, fresh))
+        parts = [*sliced, *(r.part for r in resolutions), *matched, *compared, *probed.parts]
         retire(run, parts)
-        record(run, config, screening, reports, parts, _left_out(planned, config))
+        models = probed.models if kinds is None else {**probed.models, DOMAINS: kinds.digest()}
+        record(run, config, screening, reports, parts, _left_out(planned, config), models)
         return evaluate(run, report)
+
+
+def _known_answers(request: Request) -> Path | None:
+    """Where the items with known answers lie, if there are any."""
+    name = request.config.sampling.known_answers
+    return None if name is None else request.base / name
+
+
+def _classification(request: Request) -> Classification | None:
+    """The user's classification of hosts and addresses, if there is one."""
+    name = request.config.sampling.domains
+    return None if name is None else domains.load(request.base / name)
+
+
+def _canaries(request: Request) -> Flock:
+    """The packaged canaries, and the user's."""
+    name = request.config.canaries
+    screens = [screen.name for screen in request.config.build_screens()]
+    mine = () if name is None else canaries.load(request.base / name, screens)
+    return Flock((*canaries.packaged(), *mine))
 
 
 def retire(run: Run, current: Sequence[Part]) -> None:
@@ -235,9 +284,12 @@ def slice_all(
     reports: Sequence[ShardReport],
     engine: Engine,
     report: Reporter,
+    classification: Classification | None = None,
 ) -> list[Part]:
     """Dimensions and additive counts of every shard, from its parts."""
-    how = Slicing(run.store.folder.resolve(), screening.screens, config.sampling.bands)
+    present = tuple(s.name for s in flagging(screening.screens) if f"{s.name}{PRESENT}" in config.strata())
+    folder, bands = run.store.folder.resolve(), config.sampling.bands
+    how = Slicing(folder, screening.screens, bands, present, classification)
     work = [SliceTask(how, r.shard.shard, dict(r.keys)) for r in reports if r.keys]
     stale = [t for t in work if not all(run.store.has(part) for part in slicing.slice_keys(t).values())]
     with report.stage("slice", 0) as stage:
@@ -258,6 +310,7 @@ def record(
     reports: Sequence[ShardReport],
     parts: Sequence[Part],
     left_out: Mapping[str, Any],
+    further_models: Mapping[str, str],
 ) -> None:
     """Write down what went in and what came out: shards, index of parts, manifest, journal."""
     shardlog.save(run.store.folder / shardlog.FILE, reports)
@@ -283,9 +336,10 @@ def record(
         inputs=inputs,
         packages=manifest.package_versions(),
         models={
-            f"{s.name}.{name}": value for s in screening.screens for name, value in s.resources().items()
+            **{f"{s.name}.{name}": v for s in screening.screens for name, v in s.resources().items()},
+            **further_models,
         },
-        seed=derive_seed(config.corpus.name, config.policy_digest()).hex(),
+        seed=drawing.load_seed(run.sample).hex(),
         hmac_key_id=screening.key_id,
         parts_index=index,
         left_out=left_out,

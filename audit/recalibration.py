@@ -9,29 +9,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-from scipy.special import expit, logit
-from scipy.stats import norm
+from scipy.special import expit, logit, ndtri
 
-from audit.calibration import LEAST_JUDGED, Booleans, Calibration, Doubles, recalibrate
-from audit.drawing import PHASE
-from audit.estimation import completed_prefix
+from audit.calibration import LEAST_JUDGED, Booleans, Doubles, Recalibration, recalibrate
+from audit.scored_draws import ScoredPart
+from audit.stratum_samples import UNSURE, YES
 
-#: The question whose answers are held against the screen of the same name.
+#: The question whose answers are held against the screen of the same name, by default.
 QUESTION = SCREEN = "toxicity"
 #: Borders of the rows of the reliability table, in scores.
 BANDS = (0.0, 0.01, 0.03, 0.1, 0.2, 0.5, 0.8, 1.0)
-CONFIDENCE = 0.95
+#: Each side of the intervals: they are at 90%, as estimates are.
+ALPHA = 0.05
+CONFIDENCE = 1 - 2 * ALPHA
 
 METHOD = (
     "logistic regression of the reviewers' answers on the log odds of the scores, weighted by inverse "
-    "inclusion probabilities, prior of standard deviation 1 around slope 1, sandwich standard errors"
+    "inclusion probabilities, prior of standard deviation 1 around slope 1; limits by the score test"
 )
 _EDGE = 1e-6  # a score of exactly 0 or 1 has no log odds
-_QUANTILE = float(norm.ppf(0.5 + CONFIDENCE / 2))
+_QUANTILE = float(-ndtri(ALPHA))
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +42,8 @@ class Judged:
         inclusion: Probability of having been judged: the prefix of a stratum over its documents.
         unclear: Documents of the prefixes that reviewers were unsure of, or did not answer.
         unscored: Documents of the prefixes that the screen did not evaluate.
+        strata, unjudged: How many there are, and how many of them nobody has judged a document of: nothing
+            here speaks of those.
     """
 
     scores: Doubles
@@ -50,89 +51,83 @@ class Judged:
     inclusion: Doubles
     unclear: int
     unscored: int
+    strata: int = 0
+    unjudged: int = 0
 
 
-def judged(db: duckdb.DuckDBPyConnection) -> Judged:
+def judged(parts: Sequence[ScoredPart]) -> Judged:
     """Gather what people and the screen said of the same documents.
 
-    The answer is the final one; where people disagree and nobody decided between them it is unclear.
-
     Args:
-        db: With ``samples``, ``strata``, ``final_labels`` and the view ``documents``, toxicity among it.
+        parts: The completed prefix of each stratum, of the corpus or of a slice.
     """
-    table = db.sql(
-        f"""WITH answers AS (SELECT doc_id, text_digest, label FROM final_labels
-            WHERE question = '{QUESTION}')
-        SELECT samples.stratum, samples.draw, strata.documents AS size, answers.label,
-            documents.{SCREEN}_score::DOUBLE AS score
-        FROM samples JOIN strata USING (phase, stratum) JOIN documents USING (shard, position)
-        LEFT JOIN answers ON answers.doc_id = samples.doc_id AND answers.text_digest = documents.text_digest
-        WHERE samples.phase = '{PHASE}' ORDER BY samples.stratum, samples.draw"""
-    ).to_arrow_table()
-    return _judged(table)
-
-
-def _judged(table: pa.Table) -> Judged:
-    strata = np.asarray(table.column("stratum").to_pylist(), object)
-    draws = table.column("draw").to_numpy()
-    labels = np.asarray(table.column("label").to_pylist(), object)
-    answered = np.array([label is not None for label in labels], bool)
-    inclusion = np.zeros(len(table))
-    for name in dict.fromkeys(strata.tolist()):
-        rows = np.flatnonzero(strata == name)
-        prefix = rows[completed_prefix(draws[rows], answered[rows])]
-        inclusion[prefix] = len(prefix) / table.column("size")[int(rows[0])].as_py()
-    counted = inclusion > 0
-    clear = counted & np.isin(labels, ("yes", "no"))
-    scores = table.column("score").to_numpy(zero_copy_only=False).astype(float)
-    used = clear & ~np.isnan(scores)
+    clear = [part.labels != UNSURE for part in parts]
+    used = [part.evaluated & kept for part, kept in zip(parts, clear, strict=True)]
+    pairs = list(zip(parts, used, strict=True))
+    nothing: list[Doubles] = [np.empty(0)]
     return Judged(
-        scores[used],
-        labels[used] == "yes",
-        inclusion[used],
-        int((counted & ~clear).sum()),
-        int((clear & ~used).sum()),
+        np.concatenate(nothing + [part.scores[kept] for part, kept in pairs]),
+        np.concatenate(nothing + [part.labels[kept] == YES for part, kept in pairs]).astype(bool),
+        np.concatenate(
+            nothing + [np.full(int(kept.sum()), len(part.labels) / part.documents) for part, kept in pairs]
+        ),
+        unclear=sum(int((~kept).sum()) for kept in clear),
+        unscored=sum(int((kept & ~part.evaluated).sum()) for part, kept in zip(parts, clear, strict=True)),
+        strata=len(parts),
+        unjudged=sum(not len(part.labels) for part in parts),
     )
 
 
-def section(found: Judged, threshold: float) -> dict[str, Any]:
+def fit(found: Judged, alpha: float) -> Recalibration | None:
+    """The line from the log odds of the scores to those of harm; None where too few were judged."""
+    positives = int(found.positive.sum())
+    few = min(positives, len(found.positive) - positives) < LEAST_JUDGED
+    if few or np.ptp(found.scores) == 0:
+        return None
+    return recalibrate(_log_odds(found.scores), found.positive, found.inclusion, alpha)
+
+
+def section(found: Judged, threshold: float, question: str = QUESTION) -> dict[str, Any]:
     """The scorecard's ``calibration``: JSON values.
 
     Args:
         found: As ``judged`` gives it.
         threshold: Score from which the screen flags.
+        question: Whose answers they are.
     """
     positives = int(found.positive.sum())
     negatives = len(found.positive) - positives
     head = {
-        "question": QUESTION,
+        "question": question,
         "screen": SCREEN,
         "n": len(found.positive),
         "positives": positives,
         "unclear": found.unclear,
         "unscored": found.unscored,
+        "strata": found.strata,
+        "unjudged_strata": found.unjudged,
         "confidence": CONFIDENCE,
         "method": METHOD,
     }
-    if min(positives, negatives) < LEAST_JUDGED:
+    fitted = fit(found, ALPHA)
+    if fitted is None:
         reason = (
             f"{positives} toxic and {negatives} other documents were judged that have a score; "
-            f"{LEAST_JUDGED} of each are the least"
+            f"{LEAST_JUDGED} of each are the least, with scores that differ"
         )
         nothing = dict.fromkeys(("slope", "intercept", "threshold"))
         return {**head, "not_evaluated": reason, **nothing, "reliability": []}
-    fitted = recalibrate(_log_odds(found.scores), found.positive, found.inclusion)
     return {
         **head,
         "not_evaluated": None,
-        "slope": _interval(fitted.slope, fitted.slope_error),
-        "intercept": _interval(fitted.intercept, fitted.intercept_error),
+        "slope": _interval(fitted.slope, fitted.slope_low, fitted.slope_high),
+        "intercept": _interval(fitted.intercept, fitted.intercept_low, fitted.intercept_high),
         "threshold": thresholds(found, fitted, threshold),
         "reliability": reliability(found, fitted),
     }
 
 
-def thresholds(found: Judged, fitted: Calibration, configured: float) -> dict[str, float | None]:
+def thresholds(found: Judged, fitted: Recalibration, configured: float) -> dict[str, float | None]:
     """What the fit makes of the threshold, and where others would lie; None where there is none.
 
     ``probability``: of harm at the configured threshold. ``even``: the score at which harm is as probable as
@@ -149,7 +144,7 @@ def thresholds(found: Judged, fitted: Calibration, configured: float) -> dict[st
     return {"configured": configured, "probability": float(at_threshold), "even": even, "matching": matching}
 
 
-def reliability(found: Judged, fitted: Calibration) -> list[dict[str, Any]]:
+def reliability(found: Judged, fitted: Recalibration) -> list[dict[str, Any]]:
     """Predicted and observed shares of toxic documents by score, weighted to the corpus.
 
     The interval of what was observed is Wilson's on Kish's effective number of documents: for orientation.
@@ -195,8 +190,8 @@ def _log_odds(scores: Doubles) -> npt.NDArray[np.float64]:
     return odds
 
 
-def _interval(value: float, error: float) -> dict[str, float]:
-    return {"value": value, "low": value - _QUANTILE * error, "high": value + _QUANTILE * error}
+def _interval(value: float, low: float, high: float) -> dict[str, float]:
+    return {"value": value, "low": low, "high": high}
 
 
 def _wilson(share: float, n: float) -> tuple[float, float]:

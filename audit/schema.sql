@@ -1,5 +1,14 @@
 -- Schema of audit.duckdb, version 1. Rebuilt from parts, samples and judgements; never edited in place.
 -- The large tables (documents, findings, duplicates, rejects) are views over parts/, made beside this.
+-- The view canaries (shard, screen, canary, control, expected, found, outcome: passed, missed or fired, path) tells
+-- of documents that screens were shown beside each shard; they are in no other table.
+-- So are the probes' results, for the documents of the phase `probe` in `samples`:
+--   probe_NAME          a row a sampled document: stratum, draw, inclusion_probability, state (NULL: evaluated;
+--                       else skipped: … or failed: …), and the measures as NAME_MEASURE
+--   probe_measurements  doc_id, shard, position, probe, measure, value (NULL: not evaluated); yes is 1
+--   probe_findings      as findings, with the column probe for screen
+--   phases              doc_id, shard, position, probe_probability, review_probability, joint_probability:
+--                       documents that both phases drew
 
 CREATE TABLE schema_version (version INTEGER NOT NULL);
 INSERT INTO schema_version VALUES (1);
@@ -119,10 +128,22 @@ CREATE TABLE samples (
     doc_id VARCHAR NOT NULL,
     phase VARCHAR NOT NULL,
     stratum VARCHAR NOT NULL,
-    inclusion_probability DOUBLE NOT NULL,
+    inclusion_probability DOUBLE NOT NULL,  -- of the adjudication: over both phases, pi1 * pi2
     draw BIGINT NOT NULL,
     shard VARCHAR NOT NULL,
-    position BIGINT NOT NULL
+    position BIGINT NOT NULL,
+    question VARCHAR         -- of the adjudication, which selects question by question; NULL: any
+);
+
+-- Probes that are configured. Costs are those of the try-out that the size of the sample follows from.
+CREATE TABLE probes (
+    probe VARCHAR PRIMARY KEY,
+    version VARCHAR NOT NULL,
+    resources VARCHAR NOT NULL,     -- JSON: library or model -> version or digest
+    missing VARCHAR,                -- why it could not run; NULL where it did
+    documents_per_second DOUBLE,    -- in one worker; NULL: the size was given, nothing was tried
+    loading_seconds DOUBLE,
+    memory_bytes BIGINT             -- by which a worker's peak grew
 );
 
 CREATE TABLE judgements (
@@ -134,7 +155,21 @@ CREATE TABLE judgements (
     seconds DOUBLE,
     "at" VARCHAR,
     text_digest VARCHAR NOT NULL,  -- of the text that was judged
-    superseded BOOLEAN NOT NULL  -- the same reviewer answered the same question again later
+    superseded BOOLEAN NOT NULL,  -- the same reviewer answered the same question again later
+    phase VARCHAR NOT NULL,  -- review, adjudication, or known_answer: of an item that is no document
+    harm VARCHAR,            -- yes, no, unsure or skipped; NULL where the question is no metric
+    expected VARCHAR,        -- the right label of a known-answer item
+    spans VARCHAR,           -- JSON: start, end (half-open code points) and label of marked passages
+    free_text VARCHAR        -- personal values masked
+);
+
+-- What estimates rest on: the adjudicated answer, else what all reviewers of the document say, else unsure.
+CREATE TABLE final_labels (
+    doc_id VARCHAR NOT NULL,
+    text_digest VARCHAR NOT NULL,
+    question VARCHAR NOT NULL,
+    label VARCHAR NOT NULL,
+    weight DOUBLE            -- of the adjudication: 1 / its probability; 0: not selected; NULL: there is none
 );
 
 CREATE TABLE estimates (
@@ -156,5 +191,69 @@ CREATE TABLE gates (
     alpha DOUBLE NOT NULL,
     severity VARCHAR NOT NULL,
     outcome VARCHAR NOT NULL,
-    reason VARCHAR NOT NULL
+    reason VARCHAR NOT NULL,
+    waived BOOLEAN NOT NULL,     -- a waiver keeps it from blocking; the outcome is the true one all the same
+    waived_by VARCHAR,           -- of a waiver that there is, expired or not
+    waiver_reason VARCHAR,
+    waiver_expires VARCHAR       -- last day on which it holds, YYYY-MM-DD
+);
+
+-- What the review says of a screen's scores; NULL, with a reason, where too few documents were judged.
+CREATE TABLE calibration (
+    screen VARCHAR NOT NULL,
+    question VARCHAR NOT NULL,
+    n BIGINT NOT NULL,           -- judged documents with a score and a clear answer
+    positives BIGINT NOT NULL,
+    slope DOUBLE,                -- 1 and 0 would be perfect
+    slope_low DOUBLE,
+    slope_high DOUBLE,
+    intercept DOUBLE,
+    intercept_low DOUBLE,
+    intercept_high DOUBLE,
+    confidence DOUBLE NOT NULL,
+    method VARCHAR NOT NULL,
+    reason VARCHAR               -- why there is none
+);
+
+-- Predicted and observed shares of harmful documents by score, weighted to the corpus.
+CREATE TABLE reliability (
+    screen VARCHAR NOT NULL,
+    question VARCHAR NOT NULL,
+    low DOUBLE NOT NULL,         -- the band of scores, half-open
+    high DOUBLE NOT NULL,
+    n BIGINT NOT NULL,
+    positives BIGINT NOT NULL,
+    predicted DOUBLE NOT NULL,   -- mean score
+    recalibrated DOUBLE NOT NULL,
+    observed DOUBLE NOT NULL,
+    observed_low DOUBLE NOT NULL,
+    observed_high DOUBLE NOT NULL
+);
+
+-- How good the screens are by the run's own review, by slice ('all' = the whole corpus); they decide no gate.
+CREATE TABLE detector_quality (
+    question VARCHAR NOT NULL,
+    screen VARCHAR NOT NULL,
+    slice VARCHAR NOT NULL,
+    n BIGINT NOT NULL,               -- judged documents of the slice that count
+    harmful BIGINT NOT NULL,         -- of those, judged harmful
+    flagged BIGINT NOT NULL,         -- of those, flagged by the screen
+    "precision" DOUBLE,              -- share of harm in what it flags; NULL: too few judged
+    precision_low DOUBLE,
+    precision_high DOUBLE,
+    recall DOUBLE,                   -- share of the harm that it flags
+    recall_low DOUBLE,
+    recall_high DOUBLE,
+    slope DOUBLE,                    -- of the log odds of harm on the score's: 1 and 0 would be perfect
+    slope_low DOUBLE,
+    slope_high DOUBLE,
+    intercept DOUBLE,
+    intercept_low DOUBLE,
+    intercept_high DOUBLE,
+    threshold DOUBLE,                -- highest cut that misses no more harm than was allowed
+    threshold_missed_high DOUBLE,    -- upper limit of the share of harm that it misses
+    threshold_precision DOUBLE,
+    confidence DOUBLE NOT NULL,      -- two-sided level of the intervals
+    method VARCHAR NOT NULL,
+    reason VARCHAR                   -- why nothing is said
 );

@@ -38,6 +38,7 @@ def build(
     statistics: Mapping[str, Mapping[str, float]],
     sampling: Mapping[str, Any],
     previews: Mapping[str, Mapping[str, Sequence[str]]],
+    probes: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Gather the scorecard of a run and check that its sums agree.
 
@@ -53,6 +54,7 @@ def build(
             (``candidates``, ``accepted``, ``rejected`` …), possibly none.
         sampling: Settings of the design: JSON values.
         previews: Screen -> kind -> a few masked previews.
+        probes: The section on probes; None where none is configured.
 
     Returns:
         JSON values only, as ``schemas/scorecard.schema.json`` describes them.
@@ -70,7 +72,7 @@ def build(
         "corpus": corpus,
         "verdict": verdict.verdict,
         "verdict_reason": verdict.reason,
-        "next_steps": _next_steps(verdict, gates, accounting, screens, alarms),
+        "next_steps": _next_steps(verdict, gates, accounting, screens, alarms, probes),
         "accounting": accounting,
         "gates": [_gate(result) for result in gates],
         "estimates": _rows(db, queries.ESTIMATES),
@@ -85,6 +87,7 @@ def build(
             "strata": _rows(db, queries.STRATA),
             "judgements": _judgements(db),
         },
+        "probes": probes,
         "agreement": {},
         "canaries": [],
         "remediation": [],
@@ -234,7 +237,12 @@ def _judgements(db: duckdb.DuckDBPyConnection) -> Row:
 
 
 def _next_steps(
-    verdict: Verdict, gates: Sequence[GateResult], accounting: Row, screens: Sequence[Row], alarms: int
+    verdict: Verdict,
+    gates: Sequence[GateResult],
+    accounting: Row,
+    screens: Sequence[Row],
+    alarms: int,
+    probes: Mapping[str, Any] | None,
 ) -> list[Row]:
     """What the reader should do, most binding first."""
     steps = [_gate_step(result) for result in sorted(gates, key=_urgency) if result.outcome != "pass"]
@@ -248,7 +256,10 @@ def _next_steps(
                 "all. Fetch or repair them and run the audit again: it reads only what changed.",
             }
         )
+    members = probes["members"] if probes else []
+    steps += [_missing_probe_step(row) for row in members if row["missing"]]
     failed = {row["screen"]: row["failed"] for row in screens if row["failed"]}
+    failed |= {row["probe"]: row["failed"] for row in members if row["failed"] and not row["missing"]}
     if failed:
         text = (
             f"{sum(failed.values()):,} evaluations failed ({', '.join(failed)}). Those documents do not "
@@ -265,6 +276,13 @@ def _next_steps(
         text = "Keep the run folder with the data set: `audit verify` shows later that no byte was changed."
         steps.append({"kind": "keep", "subject": "run", "text": text})
     return steps
+
+
+def _missing_probe_step(row: Row) -> Row:
+    text = (
+        f"It did not run: {row['missing'].rstrip('.')}. Then run the audit again: only probes are computed."
+    )
+    return {"kind": "screen", "subject": f"probe {row['probe']}", "text": text}
 
 
 def _urgency(result: GateResult) -> tuple[bool, bool]:

@@ -18,7 +18,10 @@ UNBALANCED_SCREENS = """
 WITH counted AS (
     SELECT shard, screen, sum(evaluated + skipped + failed) AS counted FROM evaluations GROUP BY ALL
 ), expected AS (
-    SELECT shard, screen, documents FROM shards CROSS JOIN (SELECT DISTINCT screen FROM evaluations)
+    SELECT shard, screen, documents FROM shards CROSS JOIN
+        (SELECT DISTINCT screen FROM evaluations ANTI JOIN probes ON probe = screen)
+    UNION ALL
+    SELECT shard, probe, count(*) FROM samples CROSS JOIN probes WHERE phase = 'probe' GROUP BY ALL
 )
 SELECT shard, screen, coalesce(documents, 0), coalesce(counted, 0)
 FROM expected FULL JOIN counted USING (shard, screen)
@@ -60,7 +63,18 @@ SELECT metric, slice, value, low, high, n, confidence, method FROM estimates ORD
 
 SCREENS = """
 SELECT screen, sum(evaluated) AS evaluated, sum(skipped) AS skipped, sum(failed) AS failed
-FROM evaluations GROUP BY screen ORDER BY screen
+FROM evaluations ANTI JOIN probes ON probe = screen GROUP BY screen ORDER BY screen
+"""
+
+PROBES = """
+WITH counts AS (
+    SELECT screen AS probe, sum(evaluated + skipped + failed) AS documents, sum(evaluated) AS evaluated,
+           sum(skipped) AS skipped, sum(failed) AS failed FROM evaluations GROUP BY screen
+)
+SELECT probe, version, resources, missing, documents_per_second, loading_seconds, memory_bytes,
+       coalesce(documents, 0) AS documents, coalesce(evaluated, 0) AS evaluated,
+       coalesce(skipped, 0) AS skipped, coalesce(failed, 0) AS failed
+FROM probes LEFT JOIN counts USING (probe) ORDER BY probe
 """
 
 #: Screens that say of a document whether it is a hit; ``duplicates`` joins all corpus-wide ones.
@@ -157,10 +171,12 @@ FROM strata LEFT JOIN judged USING (phase, stratum) ORDER BY phase, stratum
 
 QUESTIONS = """
 SELECT question, label, count(*) AS judgements, count(DISTINCT doc_id) AS documents
-FROM judgements WHERE NOT superseded GROUP BY ALL ORDER BY question, judgements DESC, label
+FROM judgements WHERE NOT superseded AND phase <> 'known_answer'
+GROUP BY ALL ORDER BY question, judgements DESC, label
 """
 
 JUDGEMENTS = """
-SELECT count(*) AS total, count(DISTINCT doc_id) AS documents, count(DISTINCT reviewer) AS reviewers
-FROM judgements WHERE NOT superseded
+SELECT count(*) AS total, count(DISTINCT doc_id) AS documents, count(DISTINCT reviewer) AS reviewers,
+       count(DISTINCT doc_id) FILTER (doc_id NOT IN (SELECT doc_id FROM samples)) AS no_longer_drawn
+FROM judgements WHERE NOT superseded AND phase <> 'known_answer'
 """

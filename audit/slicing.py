@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from audit import domains, facts, workkeys
-from audit.dimensions import REPORTED, banded
+from audit.dimensions import PRESENT, REPORTED, banded
+from audit.domains import Classification
 from audit.screens import Screen, is_corpus_wide
 from audit.store import Part, Store
 
@@ -28,11 +29,22 @@ NO_SCORE = "none"
 
 @dataclass(frozen=True)
 class Slicing:
-    """What decides the dimensions, the same for every shard."""
+    """What decides the dimensions, the same for every shard.
+
+    Attributes:
+        parts: Folder of the parts.
+        screens: Those that ran.
+        bands: Cuts of scores.
+        present: Screens whose flags are a dimension of their own: those that strata name, since each makes
+            the cells more.
+        classification: Of hosts and addresses; None: the packaged one.
+    """
 
     parts: Path
     screens: tuple[Screen, ...]
     bands: tuple[float, ...]
+    present: tuple[str, ...] = ()
+    classification: Classification | None = None
 
     def flagging(self) -> list[Screen]:
         """Screens that say whether a document is a hit."""
@@ -59,7 +71,12 @@ class SliceTask:
 def slice_keys(task: SliceTask) -> dict[str, Part]:
     """The parts that a task brings up to date."""
     inputs = [f"{family}:{key}" for family, key in sorted(task.keys.items())]
-    parameters = {"bands": list(task.slicing.bands), "domains": domains.digest()}
+    how = task.slicing
+    parameters = {
+        "bands": list(how.bands),
+        "domains": domains.digest(how.classification),
+        "present": list(how.present),
+    }
     return {
         family: Part(family, task.shard, workkeys.derived_key(family, "audit.slicing", inputs, parameters))
         for family in FAMILIES
@@ -99,12 +116,16 @@ def _dimensions(slicing: Slicing, documents: pa.Table, measured: Mapping[str, pa
     columns = {
         "source": pc.fill_null(documents.column("source"), "unknown"),
         "language": _language(documents, measured),
-        "domain_class": domains.classify(documents.column("domain").combine_chunks(), urls),
+        "domain_class": domains.classify(
+            documents.column("domain").combine_chunks(), urls, slicing.classification
+        ),
         "period": pc.fill_null(pc.strftime(documents.column("timestamp"), format="%Y"), UNDATED),
     }
     for screen in banded(slicing.screens):
         scores = measured[screen.name].column(f"{screen.name}_score")
         columns[f"{screen.name}_band"] = _band(scores, slicing.bands)
+    for name in slicing.present:
+        columns[f"{name}{PRESENT}"] = _present(measured[name], name)
     return pa.table({name: pc.cast(column, pa.string()) for name, column in columns.items()})
 
 
@@ -125,6 +146,12 @@ def _band(scores: pa.ChunkedArray, cuts: Sequence[float]) -> pa.Array:
     return pc.if_else(missing, NO_SCORE, banded)
 
 
+def _present(table: pa.Table, screen: str) -> pa.ChunkedArray:
+    """Whether the screen flags each document; what it did not evaluate has a value of its own."""
+    flagged = pc.if_else(pc.fill_null(table.column(f"{screen}_flagged"), False), "true", "false")
+    return pc.if_else(pc.is_null(table.column("state")), flagged, NO_SCORE)
+
+
 def _cells(
     slicing: Slicing,
     dimensions: pa.Table,
@@ -135,7 +162,8 @@ def _cells(
     tokens = documents.column("n_tokens")
     rows = dimensions.append_column("documents", pa.array(np.ones(len(documents), np.int64)))
     rows = rows.append_column("tokens", tokens)
-    sums = ["documents", "tokens"]
+    rows = rows.append_column("words", documents.column("n_words"))
+    sums = ["documents", "tokens", "words"]
     for screen_name, table in states.items():
         for name, column in _evaluated_counts(table, screen_name, tokens).items():
             rows = rows.append_column(name, column)

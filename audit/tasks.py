@@ -16,9 +16,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from audit import facts, meter, sources, workkeys
+from audit import canary_check, facts, meter, sources, workkeys
+from audit.canaries import Flock
 from audit.config import digest_json
 from audit.errors import FatalError, InputError
+from audit.identifiers import mask_identifier, mask_identifiers
 from audit.measuring import measure, part_schema
 from audit.model import NO_DOCUMENT, Batch, Reject, Shard
 from audit.screens import Screen, ScreenContext
@@ -34,6 +36,7 @@ REJECT_SCHEMA = pa.schema(
         pa.field("detail", pa.string()),
     ]
 )
+_SCHEMAS = {facts.FAMILY: facts.SCHEMA, REJECTS: REJECT_SCHEMA, canary_check.FAMILY: canary_check.SCHEMA}
 #: Errors after which the documents read so far stand, since they depend on the content alone.
 PARTIAL = ("truncated", "corrupt")
 
@@ -48,6 +51,7 @@ class Screening:
     limits: ReadLimits
     key_id: str
     hmac_key: bytes = field(repr=False)
+    flock: Flock = field(default_factory=Flock)
 
 
 @dataclass(frozen=True)
@@ -105,11 +109,13 @@ def screen_shard(task: ShardTask) -> ShardReport:
             missing = [family for family, part in standing.items() if not _store(task).has(part)]
             if not missing:
                 return _recall(task, digest, ())
+            if missing == [canary_check.FAMILY]:
+                return _show_canaries(task, digest, standing[canary_check.FAMILY])
         else:
             missing = list(_families(task.screening))
         return _Pass(task, digest, missing).run()
     except InputError as error:
-        return ShardReport(task.shard, "failed", reason=f"{error.reason}: {error.detail}")
+        return ShardReport(task.shard, "failed", reason=mask_identifier(f"{error.reason}: {error.detail}"))
 
 
 def recall(task: ShardTask) -> ShardReport | None:
@@ -138,6 +144,12 @@ def work_keys(screening: Screening, shard: Shard, digest: str) -> dict[str, str]
     }
     for screen in screening.screens:
         keys[screen.name] = workkeys.screen_key(screen, digest, reading, keys, screening.key_id)
+    if screening.flock.canaries:
+        inputs = [keys[screen.name] for screen in screening.screens]
+        parameters = [dataclasses.asdict(screen) for screen in screening.screens]  # type: ignore[call-overload]
+        keys[canary_check.FAMILY] = workkeys.derived_key(
+            canary_check.FAMILY, "audit.canary_check", inputs, [screening.flock.digest, parameters]
+        )
     return keys
 
 
@@ -164,7 +176,9 @@ class _Pass:
             except InputError as error:
                 if error.reason not in PARTIAL:
                     raise
-                status, reason = "truncated", f"{error.reason}: {error.detail}"
+                status, reason = "truncated", mask_identifier(f"{error.reason}: {error.detail}")
+            if canary_check.FAMILY in writers:
+                writers[canary_check.FAMILY].add(_canaries(self._task))
             digest = content.hexdigest()
             if self._expected is not None and digest != self._expected:
                 raise InputError("changed_while_reading", "its content is not what it was when the run began")
@@ -179,10 +193,7 @@ class _Pass:
 
     def _writer(self, name: str) -> PartWriter:
         screens = {screen.name: screen for screen in self._screens}
-        if name in screens:
-            schema = part_schema(screens[name])
-        else:
-            schema = facts.SCHEMA if name == facts.FAMILY else REJECT_SCHEMA
+        schema = part_schema(screens[name]) if name in screens else _SCHEMAS[name]
         return _store(self._task).writer(name, schema)
 
     def _take(self, batch: Batch, writers: Mapping[str, PartWriter]) -> None:
@@ -222,7 +233,23 @@ class _Pass:
         }
         for name, writer in writers.items():
             metadata = {**common, "evaluations": dict(self._evaluations.get(name, {})), "content": digest}
-            writer.commit(Part(name, shard, keys[name]), metadata)
+            told = {} if name == canary_check.FAMILY else metadata  # they are beside the shard
+            writer.commit(Part(name, shard, keys[name]), told)
+
+
+def _canaries(task: ShardTask) -> pa.Table:
+    """What screens make of the canaries, beside the shard: nothing of it is counted."""
+    how = task.screening
+    given = (how.screens, how.flock, how.columns, how.limits, how.hmac_key, _store(task).scratch)
+    return canary_check.check(task.shard, *given)
+
+
+def _show_canaries(task: ShardTask, digest: str, part: Part) -> ShardReport:
+    """Other canaries than before, and the same screens: the shard itself need not be read."""
+    with _store(task).writer(part.family, canary_check.SCHEMA) as writer:
+        writer.add(_canaries(task))
+        writer.commit(part, {})
+    return _recall(task, digest, (part.family,))
 
 
 class _StandingColumns:
@@ -256,7 +283,8 @@ def _prefixes(screen: Screen) -> tuple[str, ...]:
 
 
 def _families(screening: Screening) -> list[str]:
-    return [facts.FAMILY, REJECTS, *(screen.name for screen in screening.screens)]
+    canaries = [canary_check.FAMILY] if screening.flock.canaries else []
+    return [facts.FAMILY, REJECTS, *(screen.name for screen in screening.screens), *canaries]
 
 
 def _standing(task: ShardTask, digest: str) -> dict[str, Part]:
@@ -291,6 +319,6 @@ def _reject_table(shard: str, rejects: Sequence[Reject]) -> pa.Table:
         facts.constant(shard, len(rejects)),
         pa.array([r.position for r in rejects], pa.int64()),
         pa.array([r.reason for r in rejects], pa.string()),
-        pa.array([r.detail for r in rejects], pa.string()),
+        mask_identifiers(pa.array([r.detail for r in rejects], pa.string())),
     ]
     return pa.Table.from_arrays(columns, schema=REJECT_SCHEMA)

@@ -8,21 +8,23 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from audit import identity_bias, recalibration
+from audit import identity_bias, recalibration, scored_draws
 from audit.config import AuditConfig
 from audit.database import Builder
+from audit.detector_evidence import detectors
+from audit.drawing import Drawing
 from audit.model import WHOLE
 from audit.screens.toxicity import IDENTITY_MENTION, Toxicity
 
 
-def fill(builder: Builder, config: AuditConfig, cache: Path, *, sampled: bool) -> dict[str, Any]:
+def fill(builder: Builder, config: AuditConfig, cache: Path, drawing: Drawing | None) -> dict[str, Any]:
     """Fill the tables ``calibration`` and ``reliability``; return sections of the scorecard.
 
     Args:
         builder: With counts, samples and judgements filled.
         config: Of the run.
         cache: Folder for what was measured of the models before.
-        sampled: Whether there is a review sample.
+        drawing: The review sample; None when there is no document.
 
     Returns:
         ``identity_bias`` and ``calibration``: JSON values, None where no model for toxicity is in use.
@@ -34,8 +36,11 @@ def fill(builder: Builder, config: AuditConfig, cache: Path, *, sampled: bool) -
         bias = {"models": identity_bias.figures(models, cache), "mentions": _mentions(builder.db)}
     screen = next((one for one in screens if isinstance(one, Toxicity)), None)
     calibration = None
-    if screen is not None and sampled and recalibration.QUESTION in config.sampling.metrics:
-        calibration = recalibration.section(recalibration.judged(builder.db), screen.threshold)
+    detector = next((one for one in detectors(config) if one.screen == Toxicity.name), None)
+    if screen is not None and drawing is not None and detector is not None:
+        parts = scored_draws.parts(WHOLE, drawing, scored_draws.draws(builder.db, detector), detector)
+        found = recalibration.judged(parts)
+        calibration = recalibration.section(found, screen.threshold, detector.question)
         for table, rows in recalibration.tables(calibration).items():
             builder.insert(table, pa.Table.from_pylist([dict(row) for row in rows], builder.schema(table)))
     return {"identity_bias": bias, "calibration": calibration}

@@ -97,6 +97,11 @@ def calibration_summary(card: Row) -> str:
         if card[name]
     ]
     rest = f" Left out: {', '.join(left)}." if left else ""
+    if card.get("unjudged_strata"):
+        rest += (
+            f" Of {count(card['strata'])} strata {count(card['unjudged_strata'])} have no judged document: "
+            "nothing here speaks of those."
+        )
     if card["not_evaluated"] is not None:
         return f"{ABSENT.capitalize()}: {card['not_evaluated']}.{rest}"
     return (

@@ -126,7 +126,7 @@ def parts(family: str) -> str:
 def base(name: str, *, standing: bool) -> str:
     """A view over a family's parts, or an empty one of the same columns where no part stands."""
     family, columns = BASE[name]
-    source = f"SELECT * FROM {parts(family)}" if standing else _empty(columns)
+    source = f"SELECT * FROM {parts(family)}" if standing else empty(columns)
     return f"CREATE VIEW {name} AS {source}"
 
 
@@ -175,7 +175,7 @@ def findings(screens: Iterable[str], *, renamed: bool) -> str:
         {_renames("base") if renamed else ""}"""
         for name in screens
     ]
-    return "CREATE VIEW findings AS " + " UNION ALL ".join(selects or [_empty(_FINDING)])
+    return "CREATE VIEW findings AS " + " UNION ALL ".join(selects or [empty(_FINDING)])
 
 
 #: One row a distinct personal value, told by its keyed hash: how often it occurs, and in how many documents.
@@ -324,5 +324,6 @@ def _renames(table: str) -> str:
         ON {table}_renamed.shard = {table}.shard AND {table}_renamed.position = {table}.position """
 
 
-def _empty(columns: dict[str, str]) -> str:
+def empty(columns: dict[str, str]) -> str:
+    """A table of these columns without rows."""
     return f"SELECT {', '.join(f'NULL::{kind} AS {name}' for name, kind in columns.items())} WHERE false"

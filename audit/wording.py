@@ -34,6 +34,30 @@ DIFFERENCE_NOTE = (
 
 PARAGRAPH_NOTE = "Paragraphs are told by their hash and never quoted, since they may hold personal data."
 
+PROBE_NOTE = (
+    "Models too slow for every document, on a probability sample. Their shares stand among the estimates: "
+    "what the probe says of the corpus, not what people would. Speed and memory are those of one worker, as "
+    "tried on documents of this corpus when a time budget was turned into a size."
+)
+
+
+def probe_sample(probes: Mapping[str, Any]) -> str:
+    """How many documents the probes look at, and why so many."""
+    drawn = f"{probes['size']:,} documents drawn"
+    if probes["minutes"] is not None:
+        drawn += f", as {probes['minutes']:g} minutes with {probes['workers']} workers allow"
+    how = (
+        "with the numbers of the review sample" if probes["nested"] else "independently of the review sample"
+    )
+    return f"{drawn}, {how}; {probes['in_both_samples']:,} documents are in both."
+
+
+def models(probe: Mapping[str, Any]) -> str:
+    """Models and libraries of a probe, or why it did not run."""
+    if probe["missing"] is not None:
+        return f"did not run: {probe['missing']}"
+    return ", ".join(f"{name} {value[:16]}" for name, value in sorted(probe["resources"].items()))
+
 
 def alarm_rule(rule: Mapping[str, Any]) -> str:
     """What raises an alarm, and how many there are."""

@@ -1,7 +1,8 @@
 # Sourced by scripts/quickstart and scripts/test: makes .venv and installs what pyproject.toml and
 # constraints.txt ask for. Does nothing when that was done before at this state of both files.
 
-needed_mib=2000
+needed_mib=2000     # of the core
+needed_dev_mib=4000 # of [dev], which has PyTorch
 
 fail() {
     printf 'error: %s\n' "$@" >&2
@@ -29,8 +30,9 @@ check_venv_module() {
         "(for a Python beside the system's own, such as python3.12: sudo apt-get install python3.12-venv)"
 }
 
-check_disk() {
-    local free_mib
+check_disk() { # core | dev
+    local free_mib needed_mib=$needed_mib
+    [[ $1 == core ]] || needed_mib=$needed_dev_mib
     free_mib=$(df -Pk . | awk 'NR == 2 { print int($4 / 1024) }')
     ((free_mib >= needed_mib)) || fail \
         "$free_mib MiB are free in $PWD; the environment and the report need $needed_mib MiB."
@@ -57,13 +59,13 @@ ensure_environment() { # core | dev; dev holds everything of core
     fi
     python=$(find_python)
     check_venv_module "$python"
-    check_disk
+    check_disk "$set"
     if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
         echo "== making .venv with $("$python" --version)"
         "$python" -m venv --clear .venv
     fi
     [[ $set == core ]] || target=".[$set]"
-    echo "== installing into .venv (about a minute, the first time only)"
+    echo "== installing into .venv (a minute or two, the first time only)"
     .venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt -e "$target" ||
         fail "pip could not install the packages; its message stands above." \
             "It needs the network, or a package index that pip's own configuration names."

@@ -83,7 +83,7 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("standing")
     inputs = write_corpus(folder / "corpus")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AUDIT_HMAC_KEY_FILE", str(folder / "keys" / "hmac.key"))
+        patch.setenv("AUDIT_HMAC_KEY_FILE", str(tmp_path_factory.getbasetemp().parent / "keys" / "hmac.key"))
         run = Run(folder / "run")
         request = Request(configuration.parse(STANDING), folder, (str(inputs),))
         pipeline.audit(request, run, LocalEngine(1), Quiet())

@@ -25,21 +25,27 @@ def test_recalibration_undoes_an_oversample_of_high_scores():
     inclusion = np.where(logits > 0, 0.8, 0.05)
     drawn = random.random(len(logits)) < inclusion
     found = recalibrate(logits[drawn], positive[drawn], inclusion[drawn])
-    assert abs(found.slope - 0.8) < 4 * found.slope_error
-    assert abs(found.intercept + 1.0) < 4 * found.intercept_error
+    assert found.slope_low < 0.8 < found.slope_high
+    assert found.intercept_low < -1.0 < found.intercept_high
     predicted = expit(found.apply(logits)).mean()
     assert predicted == pytest.approx(positive.mean(), abs=0.02)
 
 
-def test_standard_errors_cover_under_unequal_weights():
-    inside = 0
+@pytest.mark.parametrize(
+    ("n", "slope", "intercept"), [(3000, 1.0, 0.5), (6000, 1.0, -3.0), (1500, 2.0, -1.0)]
+)
+def test_limits_cover_under_unequal_weights_and_few_positives(n, slope, intercept):
+    inside = np.zeros(2)
     for seed in range(60):
-        logits, positive, random = draw(3000, 1.0, 0.5, seed)
-        inclusion = np.where(random.random(3000) < 0.5, 0.9, 0.2)
-        drawn = random.random(3000) < inclusion
+        logits, positive, random = draw(n, slope, intercept, seed)
+        inclusion = np.where(logits > -1, 0.15, 0.03)
+        drawn = random.random(n) < inclusion
         found = recalibrate(logits[drawn], positive[drawn], inclusion[drawn])
-        inside += abs(found.intercept - 0.5) < 1.96 * found.intercept_error
-    assert inside >= 51
+        inside += (
+            found.slope_low < slope < found.slope_high,
+            found.intercept_low < intercept < found.intercept_high,
+        )
+    assert (inside >= 60 * 0.9 - 3 * (60 * 0.09) ** 0.5).all()
 
 
 def test_a_small_review_hardly_moves_the_slope():
@@ -55,7 +61,8 @@ def test_equal_inclusion_probabilities_do_not_matter(share, seed):
     some = recalibrate(logits, positive, np.full(200, share))
     census = recalibrate(logits, positive, np.ones(200))
     assert some.slope == pytest.approx(census.slope)
-    assert some.intercept_error == pytest.approx(census.intercept_error)
+    assert some.intercept_high == pytest.approx(census.intercept_high)
+    assert census.intercept_low <= census.intercept <= census.intercept_high
 
 
 @pytest.mark.parametrize(

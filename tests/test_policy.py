@@ -84,7 +84,7 @@ def test_unread_strata_are_named() -> None:
         (gate(), {("toxicity", "all"): Missing("screen toxicity failed on every shard")}, "failed on every"),
         (gate(), {("toxicity", "language=de"): reviewed(0, 900)}, "nothing measured"),
         (gate(), {("toxicity", "all"): reviewed(0, 0)}, "no judgement"),
-        (gate(minimum_n=1000), {("toxicity", "all"): reviewed(0, 999)}, "999 observations"),
+        (gate(minimum_n=1000), {("toxicity", "all"): reviewed(0, 999)}, "999 judgements count"),
         (
             gate(requires_review=True),
             {("toxicity", "all"): Census("toxicity", "all", 10, 10, 0, 10)},

@@ -22,7 +22,7 @@ def test_the_four_profiles_are_there() -> None:
 @pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
 def test_gates_speak_of_what_the_configuration_measures(path: Path) -> None:
     loaded = config.load(path)
-    questions = loaded.sampling.questions
+    questions = loaded.sampling.metrics
     known = {*CENSUS, *questions, *(f"{question}.tokens" for question in questions)}
     known |= {f"{name}.{unit}" for name in loaded.screens or {} for unit in ("flagged", "flagged_tokens")}
     assert loaded.policy.gates

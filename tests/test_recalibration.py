@@ -1,5 +1,4 @@
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,11 +9,13 @@ from audit.calibration import calibrate, recalibrate
 from audit.recalibration import (
     BANDS,
     Judged,
-    _judged,
+    judged,
     reliability,
     section,
     tables,
 )
+from audit.scored_draws import ScoredPart
+from audit.stratum_samples import NO, UNSURE, YES
 
 
 def review(n=4000, slope=0.5, intercept=1.0, seed=3):
@@ -73,7 +74,7 @@ def test_the_table_is_weighted_by_hand():
     assert [(row["low"], row["n"], row["positives"]) for row in rows] == [(0.01, 2, 1), (0.5, 3, 2)]
     assert rows[0]["observed"] == pytest.approx(4 / 6)
     assert rows[1]["predicted"] == pytest.approx(2 / 3)
-    z, n, p = 1.959964, 3, 2 / 3  # Wilson's interval of three equal weights
+    z, n, p = 1.644854, 3, 2 / 3  # Wilson's interval of three equal weights
     middle, half = (p + z**2 / 2 / n), z * np.sqrt(p * (1 - p) / n + z**2 / 4 / n**2)
     low, high = (middle - half) / (1 + z**2 / n), (middle + half) / (1 + z**2 / n)
     assert (rows[1]["observed_low"], rows[1]["observed_high"]) == pytest.approx((low, high), abs=1e-6)
@@ -116,21 +117,25 @@ def test_too_few_answers_are_not_evaluated():
     assert rows["reliability"] == []
 
 
-def test_only_the_completed_prefix_of_a_stratum_counts():
-    rows = [
-        *({"stratum": "a", "draw": n, "size": 40, "label": "yes", "score": 0.5} for n in (1, 2)),
-        {"stratum": "a", "draw": 3, "size": 40, "label": "unsure", "score": 0.5},
-        {"stratum": "a", "draw": 4, "size": 40, "label": "no", "score": None},
-        {"stratum": "a", "draw": 5, "size": 40, "label": None, "score": 0.1},
-        {"stratum": "a", "draw": 6, "size": 40, "label": "yes", "score": 0.9},  # judged out of turn
-        {"stratum": "b", "draw": 1, "size": 2, "label": "no", "score": 0.2},
-        {"stratum": "c", "draw": 1, "size": 9, "label": None, "score": 0.2},
+def part(documents, labels, scores, evaluated=None):
+    codes, n = np.array(labels, np.int8), len(labels)
+    known = np.ones(n, bool) if evaluated is None else np.array(evaluated)
+    return ScoredPart(
+        "s", documents, 0.0, 0.0, 1.0, codes, np.array(scores, float), np.zeros(n, bool), known, np.arange(n)
+    )
+
+
+def test_unclear_and_unscored_documents_are_counted_and_left_out():
+    parts = [
+        part(40, [YES, YES, UNSURE, NO], [0.5, 0.5, 0.5, 0.0], [True, True, True, False]),
+        part(2, [NO], [0.2]),
+        part(9, [], []),
     ]
-    found = _judged(pa.Table.from_pylist(rows))
+    found = judged(parts)
     assert found.scores.tolist() == [0.5, 0.5, 0.2]
     assert found.positive.tolist() == [True, True, False]
     assert found.inclusion.tolist() == [0.1, 0.1, 0.5]
-    assert (found.unclear, found.unscored) == (1, 1)
+    assert (found.unclear, found.unscored, found.strata, found.unjudged) == (1, 1, 3, 1)
 
 
 def test_bands_cover_every_score():

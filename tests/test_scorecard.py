@@ -32,6 +32,9 @@ GATES = [
     GateResult("pii", "pii", "all", 0.01, 0.05, "block", "insufficient evidence", "nobody judged it", None),
 ]
 
+#: Phase of a judgement, and nothing of what follows it.
+REVIEW = ("review", None, None, None, None)
+
 
 @pytest.fixture
 def db():
@@ -87,14 +90,15 @@ def fill_sample(connection):
     for draw, (document, stratum) in enumerate(
         [("d1", "web"), ("d2", "web"), ("d3", "web"), ("d4", "forum")]
     ):
-        insert(connection, "samples", (document, "review", stratum, 0.1, draw, "a0", draw))
+        insert(connection, "samples", (document, "review", stratum, 0.1, draw, "a0", draw, None))
     for document, reviewer in [("d1", "r1"), ("d1", "r2"), ("d2", "r1")]:
         insert(
             connection,
             "judgements",
-            (document, "toxicity", "not toxic", None, reviewer, 4.0, "then", "ab", False),
+            (document, "toxicity", "not toxic", None, reviewer, 4.0, "then", "ab", False, *REVIEW),
         )
-    insert(connection, "judgements", ("d1", "toxicity", "toxic", None, "r1", 4.0, "before", "ab", True))
+    before = ("d1", "toxicity", "toxic", None, "r1", 4.0, "before", "ab", True, *REVIEW)
+    insert(connection, "judgements", before)
     insert(connection, "estimates", ("toxicity", "all", 0.01, 0.004, 0.021, 60, 0.9, "exact"))
     insert(connection, "estimates", ("toxicity", "source=forum", None, None, None, 0, 0.9, "exact"))
 

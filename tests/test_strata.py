@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -168,3 +170,57 @@ def test_without_dimensions_there_is_one_stratum() -> None:
 def test_nonsense_is_refused() -> None:
     with pytest.raises(ValueError, match="size"):
         design(EXAMPLE, DIMENSIONS, -1)
+
+
+def banded(rows: list[tuple[str, int, float]]) -> pa.Table:
+    band, documents, expected = zip(*rows, strict=True)
+    columns = {"toxicity_band": band, "documents": documents, "tokens": documents, "expected": expected}
+    return pa.table({**columns, "language": ["en"] * len(rows)})
+
+
+def test_sparse_bands_join_their_neighbours_and_not_each_other() -> None:
+    rows = [
+        ("0-0.001", 50_000, 10.0),
+        ("0.001-0.01", 40_000, 100.0),
+        ("0.01-0.1", 400, 20.0),  # sparse: joins the smaller neighbour
+        ("0.1-0.8", 5000, 1500.0),
+        ("0.8-1", 300, 270.0),  # sparse too
+        ("none", 3, 0.0),
+    ]
+    found = design(banded(rows), ["toxicity_band"], 200)
+    names = found.strata.column("stratum").to_pylist()
+    assert set(names) == {
+        "toxicity_band=*",  # without a score
+        "toxicity_band=0-0.001",
+        "toxicity_band=0.001-0.01",
+        "toxicity_band=0.01-1",
+    }
+    assert found.assign(banded(rows)).tolist() == [names.index(f"toxicity_band={name}") for name in (
+        "0-0.001", "0.001-0.01", "0.01-1", "0.01-1", "0.01-1", "*"
+    )]  # fmt: skip
+    assert len(design(banded(rows), ["toxicity_band"], 20_000).strata) == 6
+
+
+def test_a_band_that_is_taken_whole_joins_nothing() -> None:
+    rows = [("0-0.1", 9000, 50.0), ("0.1-0.9", 900, 300.0), ("0.9-1", 4, 4.0)]
+    whole = ({"toxicity_band": "0.9-1"},)
+    found = design(banded(rows), ["toxicity_band", "language"], 100, take_all=whole)
+    assert "toxicity_band=0.9-1&language=en" in found.strata.column("stratum").to_pylist()
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 5000), st.floats(0, 1)), min_size=1, max_size=9), st.integers(0, 400)
+)
+@settings(max_examples=40, deadline=None)
+def test_joined_bands_are_enough_to_draw_from_and_cover_the_score(parts, size) -> None:
+    rows = [(f"{k / 10:g}-{(k + 1) / 10:g}", n, rate * n) for k, (n, rate) in enumerate(parts)]
+    strata = design(banded(rows), ["toxicity_band"], size).strata
+    names = [name.removeprefix("toxicity_band=") for name in strata.column("stratum").to_pylist()]
+    assert sum(strata.column("documents").to_pylist()) == sum(n for _, n, _ in rows)
+    if len(names) > 1:
+        for documents, drawn in zip(
+            *(strata.column(c).to_pylist() for c in ("documents", "size")), strict=True
+        ):
+            assert drawn >= 9 or drawn == documents  # about what was expected
+        ends = sorted(tuple(map(float, name.split("-"))) for name in names if name != "*")
+        assert all(a[1] == b[0] for a, b in itertools.pairwise(ends)) or "*" in names

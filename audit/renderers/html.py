@@ -8,7 +8,14 @@ from typing import Any
 
 import jinja2
 
-from audit import figures, wording
+from audit import (
+    agreement_wording,
+    figures,
+    policy_wording,
+    quality_wording,
+    toxicity_wording,
+    wording,
+)
 from audit.charts import Scale, scale_for
 from audit.model import WHOLE
 
@@ -24,6 +31,9 @@ _FILTERS = (
     wording.slice_name,
 )
 
+#: A scale of shares that is as good as linear, for ratios that may lie anywhere.
+_EVEN = Scale(knee=100.0, top=1.0)
+
 
 def render(scorecard: Mapping[str, Any]) -> str:
     """Render the page. Everything that stands in it is escaped, and long tables are cut with a count."""
@@ -37,6 +47,8 @@ def render(scorecard: Mapping[str, Any]) -> str:
             metrics=_metrics(scorecard),
             levels=sorted({1 - 2 * gate["alpha"] for gate in scorecard["gates"]}),
             flagging=[row["screen"] for row in scorecard["findings"]["flagged"]],
+            reliability_scale=_reliability_scale(scorecard),
+            quality_scale=_EVEN,
         )
     )
 
@@ -61,11 +73,18 @@ def _environment() -> jinja2.Environment:
         "FLAGGED_NOTE": wording.FLAGGED_NOTE,
         "DIFFERENCE_NOTE": wording.DIFFERENCE_NOTE,
         "PARAGRAPH_NOTE": wording.PARAGRAPH_NOTE,
+        "PROBE_NOTE": wording.PROBE_NOTE,
+        "probe_sample": wording.probe_sample,
+        "models": wording.models,
         "alarm_rule": wording.alarm_rule,
         "remainder": wording.remainder,
         "interval": figures.interval,
         "ratio": figures.ratio,
         "tally": wording.tally,
+        "toxicity": toxicity_wording,
+        "agreement": agreement_wording,
+        "detectors": quality_wording,
+        "policy": policy_wording,
     }
     return environment
 
@@ -73,6 +92,12 @@ def _environment() -> jinja2.Environment:
 def _gate_scale(gates: Sequence[Mapping[str, Any]]) -> Scale:
     estimates = [gate["estimate"] for gate in gates if gate["estimate"]]
     return scale_for([gate["limit"] for gate in gates] + _shares(estimates))
+
+
+def _reliability_scale(scorecard: Mapping[str, Any]) -> Scale:
+    """One scale for scores and for shares of toxic documents."""
+    rows = (scorecard.get("calibration") or {"reliability": []})["reliability"]
+    return scale_for(row[key] for row in rows for key in ("predicted", "observed", "observed_high"))
 
 
 def _shares(estimates: Sequence[Mapping[str, Any]]) -> list[float | None]:

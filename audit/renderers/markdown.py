@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from audit import markdown_duplicates, wording
+from audit import (
+    markdown_agreement,
+    markdown_duplicates,
+    markdown_policy,
+    markdown_probes,
+    markdown_quality,
+    markdown_toxicity,
+    wording,
+)
 from audit.figures import (
     ABSENT,
     MAX_ROWS,
@@ -35,7 +43,11 @@ def render(scorecard: Row) -> str:
         _not_evaluated,
         _findings,
         _slices,
+        markdown_policy.canaries,
+        markdown_quality.section,
+        markdown_toxicity.section,
         _duplicates,
+        _probes,
         _sampling,
         _provenance,
     )
@@ -65,7 +77,7 @@ def _gates(card: Row) -> Iterable[str]:
             f"{text(gate['metric'])}, {text(wording.slice_name(gate['slice']))}",
             *_estimate(gate["estimate"]),
             limit(gate["limit"]),
-            wording.SEVERITY[gate["severity"]],
+            wording.SEVERITY[gate["severity"]] + (", waived" if gate.get("waived") else ""),
             text(gate["reason"]),
         ]
         for gate in card["gates"]
@@ -73,6 +85,7 @@ def _gates(card: Row) -> Iterable[str]:
     yield from table(
         "Outcome | Gate | Metric, slice | Estimate# | Interval | n# | Limit# | Effect | Why", rows
     )
+    yield from markdown_policy.waivers(card)
 
 
 def _estimate(row: Row | None) -> tuple[str, str, str]:
@@ -238,6 +251,10 @@ def _duplicates(card: Row) -> Iterable[str]:
     yield from markdown_duplicates.paragraphs(card["repeated_paragraphs"])
 
 
+def _probes(card: Row) -> Iterable[str]:
+    yield from markdown_probes.section(card.get("probes"))
+
+
 def _sampling(card: Row) -> Iterable[str]:
     sampling = card["sampling"]
     yield "## Sampling and judgements"
@@ -255,7 +272,9 @@ def _sampling(card: Row) -> Iterable[str]:
         yield from table("Phase | Stratum | Design | Documents# | Drawn# | Judged#", rows)
     else:
         yield f"{ABSENT.capitalize()}: no sample was drawn."
+    yield from markdown_policy.plan(card)
     yield from _judgements(sampling["judgements"])
+    yield from markdown_agreement.section(card)
     if sampling["settings"]:
         yield from _settings("Setting", sampling["settings"])
 

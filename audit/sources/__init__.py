@@ -17,6 +17,8 @@ from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from audit.errors import ConfigurationError, InputError
 from audit.model import Batch, Shard
 from audit.sources import formats
@@ -35,6 +37,7 @@ __all__ = [
     "Source",
     "available",
     "content_digest",
+    "documents_at",
     "fingerprint",
     "inspect_inputs",
     "plan",
@@ -174,13 +177,21 @@ def texts(
     Raises:
         InputError: As ``read``, when it happens before the last position.
     """
+    for documents in documents_at(shard, columns, limits, positions):
+        rows = [documents.column(name).to_pylist() for name in ("position", "doc_id", "text")]
+        yield from zip(*rows, strict=True)
+
+
+def documents_at(
+    shard: Shard, columns: ColumnMapping, limits: ReadLimits, positions: Collection[int]
+) -> Iterator[pa.RecordBatch]:
+    """Yield batches (``DOCUMENT_SCHEMA``) of some documents; see ``texts``."""
     wanted = frozenset(positions)
     if not wanted:
         return
     try:
         for batch in _source(shard).read(shard, columns, limits, None, wanted):
-            rows = [batch.documents.column(name).to_pylist() for name in ("position", "doc_id", "text")]
-            yield from zip(*rows, strict=True)
+            yield batch.documents
     except OSError as error:
         raise _unreadable(error) from error
 
