@@ -64,7 +64,7 @@ def export(
         if phase == ADJUDICATION:
             waits = set(adjudication_phase.waiting(db))
             drawn, controls = [each for each in drawn if each.draw.doc_id in waits], {}
-    if not drawn:
+    if not drawn and phase == ADJUDICATION:
         raise ConfigurationError(
             f"no document waits for {phase}", file=str(run.folder), remedy="Import judgements first"
         )

@@ -150,6 +150,5 @@ def test_a_setting_of_the_paragraph_screen_costs_no_other_screen(tmp_path, run_a
         path.relative_to(run.store.folder).as_posix() for path in run.store.folder.glob("[a-z]*/*.parquet")
     }
     families = {name.split("/")[0] for name in after if name.split("/")[1] not in before}
-    assert families == {
-        "repeated_paragraphs", "repeated_paragraphs.resolved", "slices", "cells", "finding_cells"
-    }  # fmt: skip
+    paragraphs = {"repeated_paragraphs", "repeated_paragraphs.resolved"}
+    assert families == {*paragraphs, "slices", "cells", "finding_cells", "canaries"}

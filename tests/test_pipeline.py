@@ -99,7 +99,7 @@ def test_one_changed_setting_costs_its_own_screen_only(corpus, run_audit):
     changed = {**screens, "language": {"minimum_score": 0.123}}
     after = parts(run_audit(corpus, screens=changed).run)
     families = {name.split("/")[0] for name in set(after) - set(before)}
-    assert families == {"language", "slices", "cells", "finding_cells"}
+    assert families == {"language", "slices", "cells", "finding_cells", "canaries"}
 
 
 def test_a_touched_or_moved_corpus_is_not_screened_again(corpus, run_audit):
