@@ -344,7 +344,8 @@ def test_unknown_probes_parameters_and_budgets_are_refused():
     assert "not both" in refused(sampling={"probe": {"size": 3, "minutes": 1}})
     assert "Did you mean 'minutes'" in refused(sampling={"probe": {"minute": 1}})
     plain = parse({"corpus": {"name": "x"}, "probes": {"fake": True}}).resolved()
-    assert plain["sampling"]["probe"] == {"size": None, "minutes": 10.0, "nested": False}
+    defaults = {"size": None, "minutes": 10.0, "nested": False, "predicts": {}}
+    assert plain["sampling"]["probe"] == defaults
     assert parse(plain).build_probes() == (FakeProbe(),)
 
 
