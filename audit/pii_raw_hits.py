@@ -13,8 +13,8 @@ import pyarrow as pa
 from audit.pii_budget import Budget, Over
 from audit.pii_obfuscation import search_disguised
 from audit.pii_patterns import PatternHit, search_patterns
-from audit.pii_phones import is_compiled, search_numbers
-from audit.pii_search import Hit, Texts, search
+from audit.pii_phones import search_numbers
+from audit.pii_search import Hit, Texts, is_compiled, search
 from audit.pii_selection import Selection
 
 AnyHit: TypeAlias = Hit | PatternHit

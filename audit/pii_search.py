@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +33,7 @@ from audit.kernels.candidates import (
 from audit.kernels.identifier_scan import Shaped, scan_identifiers
 from audit.kernels.number_characters import character_classes
 from audit.kernels.tokens import DATE, LICENCE, URL, token_windows
-from audit.phones import LENIENCY
+from audit.phones import LENIENCY, PhoneNumbers
 from audit.phones import search as search_phones
 from audit.pii_kinds import Trigger, kind_of
 from audit.pii_shapes import Shape, shape_of
@@ -140,10 +140,10 @@ def search(
     over: Over = {}
     places: dict[Place, list[Recogniser]] = {}
     for recogniser in recognisers:
-        if prefilter and isinstance(recogniser, PhoneRecognizer) and recogniser.leniency == LENIENCY:
-            phones, too_much = _phones(texts, recogniser)
-            _note(over, recogniser, too_much)
-            found += phones
+        if prefilter and is_compiled(recogniser):
+            numbers = search_phones(texts.data, texts.offsets, recogniser.supported_regions)
+            _note(over, recogniser, numbers.over)
+            found += (hit for hit in number_hits(texts, recogniser, numbers) if not numbers.over[hit.row])
         else:
             places.setdefault(_place(recogniser) if prefilter else Trigger.TEXT, []).append(recogniser)
     for place, members in places.items():
@@ -166,17 +166,20 @@ def _note(over: Over, recogniser: Recogniser, flags: npt.NDArray[np.bool_]) -> N
         over[kind] = over.get(kind, False) | flags
 
 
-def _phones(texts: Texts, recogniser: PhoneRecognizer) -> tuple[list[Hit], npt.NDArray[np.bool_]]:
-    found = search_phones(texts.data, texts.offsets, recogniser.supported_regions)
+def is_compiled(recogniser: Recogniser) -> TypeGuard[PhoneRecognizer]:
+    """Whether the phone scan answers for a recogniser: it reads numbers at Presidio's own leniency."""
+    return isinstance(recogniser, PhoneRecognizer) and recogniser.leniency == LENIENCY
+
+
+def number_hits(texts: Texts, recogniser: PhoneRecognizer, found: PhoneNumbers) -> Iterator[Hit]:
+    """Phone numbers as hits of the recogniser for which they were found, in their order."""
+    kind = recogniser.supported_entities[0]
     points = code_points_before(texts.data, texts.offsets, found.spans)
-    phones = []
     for (row, start, stop), point in zip(found.spans.tolist(), points.tolist(), strict=True):
         first = int(texts.offsets[row])
-        value = texts.data[first + start : first + stop].tobytes().decode()
-        entity = recogniser.supported_entities[0]
-        span = Span(point, point + len(value), entity, recogniser.SCORE)
-        phones.append(Hit(row, span, recogniser, value, _text_before(texts, row, first + start)))
-    return [hit for hit in phones if not found.over[hit.row]], found.over
+        value = str(texts.view[first + start : first + stop], "utf-8")
+        span = Span(point, point + len(value), kind, recogniser.SCORE)
+        yield Hit(row, span, recogniser, value, _text_before(texts, row, first + start))
 
 
 def _hits(texts: Texts, windows: Windows, recognisers: Sequence[Recogniser]) -> Iterator[Hit]:

@@ -11,19 +11,7 @@ from audit.probes import Probe
 
 _DRAWN = "samples.doc_id, samples.shard, samples.position, samples.stratum, samples.draw"
 _FINDING = 'kind, start, "end", score, severity, preview, value_hash'
-_FINDING_KINDS = {
-    "doc_id": "VARCHAR",
-    "probe": "VARCHAR",
-    "kind": "VARCHAR",
-    "start": "INTEGER",
-    '"end"': "INTEGER",
-    "score": "REAL",
-    "severity": "VARCHAR",
-    "preview": "VARCHAR",
-    "value_hash": "VARCHAR",
-    "shard": "VARCHAR",
-    "position": "BIGINT",
-}
+_FINDING_KINDS = {"probe" if name == "screen" else name: kind for name, kind in views.FINDING.items()}
 _MEASUREMENT_KINDS = {
     "doc_id": "VARCHAR",
     "shard": "VARCHAR",

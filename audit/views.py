@@ -103,7 +103,7 @@ BASE = {
     ),
 }
 
-_FINDING = {
+FINDING = {
     "doc_id": "VARCHAR",
     "screen": "VARCHAR",
     "kind": "VARCHAR",
@@ -167,7 +167,7 @@ def documents(
 
 def findings(screens: Iterable[str], *, renamed: bool) -> str:
     """One row a finding."""
-    hit = ", ".join(f"hit.{name}" for name in list(_FINDING)[2:-2])
+    hit = ", ".join(f"hit.{name}" for name in list(FINDING)[2:-2])
     selects = [
         f"""SELECT {_id("base", renamed)} AS doc_id, '{name}' AS screen, {hit}, base.shard, base.position
         FROM (SELECT shard, position, unnest(findings) AS hit FROM {parts(name)}) AS found
@@ -175,7 +175,7 @@ def findings(screens: Iterable[str], *, renamed: bool) -> str:
         {_renames("base") if renamed else ""}"""
         for name in screens
     ]
-    return "CREATE VIEW findings AS " + " UNION ALL ".join(selects or [empty(_FINDING)])
+    return "CREATE VIEW findings AS " + " UNION ALL ".join(selects or [empty(FINDING)])
 
 
 #: One row a distinct personal value, told by its keyed hash: how often it occurs, and in how many documents.
