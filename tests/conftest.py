@@ -1,5 +1,6 @@
 """Small corpora and whole runs over them."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -35,12 +36,20 @@ def page(number: int) -> str:
     return "\n".join(sentence(number * 31 + line) for line in range(6))
 
 
+def key_file(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A key file outside the user's home, always the same: samples are drawn under it."""
+    path = tmp_path_factory.getbasetemp() / "keys" / "hmac.key"
+    if not path.exists():
+        path.parent.mkdir(mode=0o700)
+        path.touch(mode=0o600)
+        path.write_text(hashlib.sha256(b"key of the tests").hexdigest() + "\n")
+    return str(path)
+
+
 @pytest.fixture(autouse=True)
 def private_key_file(tmp_path_factory, monkeypatch):
-    """Keep the HMAC key of tests out of the user's home."""
-    monkeypatch.setenv(
-        "AUDIT_HMAC_KEY_FILE", str(tmp_path_factory.getbasetemp().parent / "keys" / "hmac.key")
-    )
+    """See ``key_file``."""
+    monkeypatch.setenv("AUDIT_HMAC_KEY_FILE", key_file(tmp_path_factory))
 
 
 def write_corpus(folder: Path) -> Path:
@@ -83,7 +92,7 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("standing")
     inputs = write_corpus(folder / "corpus")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AUDIT_HMAC_KEY_FILE", str(tmp_path_factory.getbasetemp().parent / "keys" / "hmac.key"))
+        patch.setenv("AUDIT_HMAC_KEY_FILE", key_file(tmp_path_factory))
         run = Run(folder / "run")
         request = Request(configuration.parse(STANDING), folder, (str(inputs),))
         pipeline.audit(request, run, LocalEngine(1), Quiet())

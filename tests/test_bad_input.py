@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from audit.errors import ConfigurationError
-from tests.conftest import page
+from tests.conftest import key_file, page
 
 
 def lines(count: int, name: str) -> bytes:
@@ -51,7 +51,7 @@ def outcome(menagerie, tmp_path_factory):
     from audit.progress import Quiet
     from audit.run import Run
 
-    os.environ["AUDIT_HMAC_KEY_FILE"] = str(tmp_path_factory.mktemp("keys") / "sub" / "hmac.key")
+    os.environ["AUDIT_HMAC_KEY_FILE"] = key_file(tmp_path_factory)
     gates = [{"name": "copies", "metric": "duplicates.documents", "limit": 1.0}]
     config = configuration.parse({"corpus": {"name": "menagerie"}, "policy": {"gates": gates}})
     run = Run(tmp_path_factory.mktemp("out") / "run")

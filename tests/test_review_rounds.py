@@ -17,7 +17,7 @@ from audit.pipeline import Request
 from audit.progress import Quiet
 from audit.review.formats import FORMATS
 from audit.run import Run
-from tests.conftest import write_corpus
+from tests.conftest import key_file, write_corpus
 from tests.review.filling import SUFFIX, Said, change, fill, identity, read_records
 
 KNOWN = [
@@ -50,7 +50,7 @@ def audited(tmp_path_factory):
     lines = "".join(json.dumps(line) + "\n" for line in KNOWN)
     (folder / "known.jsonl").write_text(lines, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AUDIT_HMAC_KEY_FILE", str(folder / "keys" / "hmac.key"))
+        patch.setenv("AUDIT_HMAC_KEY_FILE", key_file(tmp_path_factory))
         run = Run(folder / "run")
         request = Request(configuration.parse(CONFIG), folder, (str(inputs),))
         pipeline.audit(request, run, LocalEngine(1), Quiet())
