@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 import safetensors.numpy
 
+from audit import user_cache
 from audit.batched_scores import Scores, score_in_batches
 from audit.errors import ConfigurationError
-from audit.model_files import cache_folder
 from audit.segment_labels import SegmentLabels
 
 KEY = "probes.bilstm"
@@ -128,7 +128,7 @@ def content_digest(tensors: Tensors, vocabulary: Vocabulary) -> str:
 
 def default_folder() -> Path:
     """Where ``audit models fetch bilstm`` puts the converted files."""
-    return cache_folder() / "bilstm"
+    return user_cache.folder("models") / "bilstm"
 
 
 def read_files(folder: Path) -> tuple[Tensors, Vocabulary]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import sys
 from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -15,23 +13,6 @@ from audit.errors import ConfigurationError
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _BLOCK = 1 << 20
-
-
-def cache_folder() -> Path:
-    """The user's cache folder of this package's models; it may not exist.
-
-    ``$XDG_CACHE_HOME`` where it is set, else the platform's own place.
-    """
-    named = os.environ.get("XDG_CACHE_HOME")
-    if named:
-        root = Path(named)
-    elif sys.platform == "darwin":
-        root = Path.home() / "Library" / "Caches"
-    elif sys.platform == "win32":
-        root = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    else:
-        root = Path.home() / ".cache"
-    return root / "corpus-audit" / "models"
 
 
 def sha256_of(path: Path) -> str:

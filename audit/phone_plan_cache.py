@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import phonenumbers
 
-from audit import digit_automata, digit_patterns, phone_plans
+from audit import digit_automata, digit_patterns, phone_plans, user_cache
 from audit.digit_automata import Automaton
 from audit.kernels import automata
 from audit.phone_plans import Plan
@@ -31,10 +31,9 @@ _COMPILER = (digit_automata, digit_patterns, phone_plans, automata)
 def folder() -> Path | None:
     """Return where plans are kept; None where the user has no home."""
     try:
-        root = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+        return user_cache.folder("phone-plans")
     except RuntimeError:
         return None
-    return root / "corpus-audit" / "phone-plans"
 
 
 @cache

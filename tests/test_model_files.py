@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from pathlib import Path
 
 import pytest
@@ -31,18 +30,6 @@ def test_a_digest_is_required(tmp_path: Path, expected: str) -> None:
         model_files.check_sha256(tmp_path / "none", expected, key="x.sha256")
     with pytest.raises(ConfigurationError, match="no file"):
         model_files.check_sha256(tmp_path / "none", DIGEST, key="x.sha256")
-
-
-def test_the_cache_is_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert model_files.cache_folder() == tmp_path / "corpus-audit" / "models"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("LOCALAPPDATA", raising=False)
-    places = {"linux": ".cache", "darwin": "Library/Caches", "win32": "AppData/Local"}
-    for platform, place in places.items():
-        monkeypatch.setattr(sys, "platform", platform)
-        assert model_files.cache_folder() == tmp_path / place / "corpus-audit" / "models"
 
 
 def test_a_missing_package_names_its_extra() -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from numba import config
 
+from audit import user_cache
+
 
 def _cache_by_sources() -> None:
     """Give the compiled kernels a cache folder named by the digest of all kernel sources.
@@ -24,8 +26,8 @@ def _cache_by_sources() -> None:
     digest = hashlib.blake2b(digest_size=8)
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
-    setattr(config, "CACHE_DIR", str(root / "corpus-audit" / f"kernels-{digest.hexdigest()}"))  # noqa: B010
+    place = user_cache.folder(f"kernels-{digest.hexdigest()}")
+    setattr(config, "CACHE_DIR", str(place))  # noqa: B010
 
 
 _cache_by_sources()
