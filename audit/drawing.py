@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from audit import facts
@@ -21,7 +20,8 @@ from audit.allocation import affordable
 from audit.config import AuditConfig, digest_json
 from audit.copies import numbered
 from audit.errors import ConfigurationError, FatalError
-from audit.sampling import SmallestNumbers, permanent_random_numbers, salted_seed
+from audit.permanent_numbers import document_numbers, salted_seed
+from audit.sampling import SmallestNumbers
 from audit.slicing import CELLS, SLICES
 from audit.store import Part, Store, write_atomically
 from audit.strata import Design, design
@@ -300,14 +300,7 @@ def _scan(store: Store, parts: dict[str, list[Part]], how: Design, seed: bytes) 
 def _numbers(store: Store, parts: Sequence[Part], seed: bytes) -> Iterator[npt.NDArray[np.uint64]]:
     """Permanent random numbers of the parts' documents, a batch per part."""
     for part in parts:
-        documents = store.read(part, ["doc_id", "url", "text_digest"]).combine_chunks()
-        if len(documents) == 0:
-            yield np.empty(0, np.uint64)
-            continue
-        # A URL outlives a new numbering of the shard; ids may be derived from the position.
-        identity = pc.coalesce(documents.column("url"), documents.column("doc_id")).combine_chunks()
-        digests = documents.column("text_digest").combine_chunks()
-        yield permanent_random_numbers(identity, digests, seed)
+        yield document_numbers(store.read(part, ["doc_id", "url", "text_digest"]), seed)
 
 
 def _keep(folder: Path, drawing: Drawing, recorded: dict[str, Any]) -> None:

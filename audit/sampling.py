@@ -15,9 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from audit.kernels.hashing import siphash64
 from audit.strata import Design
 
 _KEPT = pa.schema(
@@ -51,33 +49,6 @@ def derive_seed(corpus_name: str, key: bytes) -> bytes:
 def commitment(seed: bytes) -> str:
     """Digest of a seed that may be published: it proves later which seed was used, and tells no draw."""
     return "sha256:" + hashlib.sha256(b"corpus-audit seed\0" + seed).hexdigest()
-
-
-def salted_seed(seed: bytes, salt: str) -> bytes:
-    """Sixteen bytes that give numbers independent of the seed's own."""
-    return hashlib.sha256(b"corpus-audit sample\0" + seed + salt.encode()).digest()[:16]
-
-
-def permanent_random_numbers(
-    identity: pa.Array, text_digest: pa.Array, seed: bytes
-) -> npt.NDArray[np.uint64]:
-    """Number of each document, uniform on 64 bits, shape (n,).
-
-    Args:
-        identity: Source id or URL, n strings; null counts as empty.
-        text_digest: Digests of one width, n binaries, so that identity and digest cannot run together.
-        seed: Sixteen bytes, the key of SipHash-2-4.
-
-    Raises:
-        ValueError: A digest is missing, or the seed is not 16 bytes.
-    """
-    if len(seed) != 16:
-        raise ValueError("the seed must be 16 bytes")
-    if text_digest.null_count:
-        raise ValueError("a document has no text digest")
-    names = pc.fill_null(pc.cast(identity, pa.string()), "").cast(pa.binary())
-    joined = pc.binary_join_element_wise(names, text_digest.cast(pa.binary()), b"")
-    return siphash64(joined, (int.from_bytes(seed[:8], "little"), int.from_bytes(seed[8:], "little")))
 
 
 @dataclass

@@ -31,10 +31,11 @@ from scipy.stats import beta, binom, hypergeom
 
 from audit.config import SamplingSection
 from audit.estimation import FIXED, Prevalence, StratumSample
+from audit.permanent_numbers import permanent_random_numbers
 from audit.planning import Frame, Target, foresee
 from audit.policy import Gate
 from audit.predictions import Labels, Prediction, adjusted
-from audit.sampling import SmallestNumbers, derive_seed, permanent_random_numbers
+from audit.sampling import SmallestNumbers, derive_seed
 from audit.strata import Design, design
 from audit.training.crossfit import cross_validate
 from audit.training.plan import Plan

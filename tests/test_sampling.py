@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit.sampling import SmallestNumbers, derive_seed, permanent_random_numbers
+from audit.permanent_numbers import permanent_random_numbers
+from audit.sampling import SmallestNumbers, derive_seed
 
 SEED = derive_seed("corpus", b"key" * 11)
 
