@@ -157,7 +157,7 @@ def report(
         questions: That were asked.
         adjudicated: Per question counts of the adjudication.
     """
-    if db.execute("SELECT count(*) FROM judgements").fetchone() == (0,):
+    if db.execute("SELECT count(*) FROM judgements").fetchall() == [(0,)]:
         return {}
     found = [each for question in questions for each in _measures(db, question)]
     return {

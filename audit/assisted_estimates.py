@@ -77,22 +77,35 @@ def assisted(detector: Detector, name: str, parts: Sequence[ScoredPart], alpha: 
         f"difference estimator with the scores of {detector.screen} on all documents, power-tuned by "
         f"cross-fitting; {_LIMITS}; {_DECIDES}"
     )
-    n = sum(int((p.labels != UNSURE).sum()) for p in parts)
-    if not parts or any(not (p.labels != UNSURE).any() for p in parts):
+    n = sum(int(((p.labels != UNSURE) & (p.counts > 0)).sum()) for p in parts)
+    if not parts or any(not _decided(p).any() for p in parts):
         absent = Estimate(metric, name, None, None, None, n, 1 - 2 * alpha, method)
         return [absent] if name == WHOLE else []
-    value = difference([_stratum(p, p.labels != UNSURE, p.labels == YES) for p in parts]).value
+    value = difference([_stratum(p, _decided(p), p.labels == YES) for p in parts]).value
     every = [np.ones(len(p.labels), bool) for p in parts]
     low = difference([_stratum(p, e, p.labels == YES) for p, e in zip(parts, every, strict=True)])
     high = difference([_stratum(p, e, p.labels != 0) for p, e in zip(parts, every, strict=True)])
     limits = low.lower_limit(alpha), high.upper_limit(alpha)
-    return [Estimate(metric, name, _inside(value, *limits), *limits, n, 1 - 2 * alpha, method)]
+    shown = None if any(p.undecided for p in parts) else _inside(value, *limits)
+    return [Estimate(metric, name, shown, *limits, n, 1 - 2 * alpha, method)]
+
+
+def _decided(part: ScoredPart) -> npt.NDArray[np.bool_]:
+    """What the point rests on; of the negatives that nobody was to look at again, nothing."""
+    return np.asarray((part.labels != UNSURE) & (part.counts > 0))
 
 
 def _stratum(part: ScoredPart, kept: npt.NDArray[np.bool_], yes: npt.NDArray[np.bool_]) -> ScoredStratum:
     mean = min(max(part.total / part.documents, part.least), part.most)
     return ScoredStratum(
-        part.documents, mean, part.least, part.most, part.scores[kept], yes[kept].astype(float)
+        part.documents,
+        mean,
+        part.least,
+        part.most,
+        part.scores[kept],
+        yes[kept].astype(float),
+        weights=part.counts[kept],
+        heaviest=part.heaviest,
     )
 
 
@@ -103,15 +116,15 @@ def _inside(value: float, low: float, high: float) -> float:
 
 def _probe_draws(db: duckdb.DuckDBPyConnection, detector: Detector, probe: str, measure: str) -> pa.Table:
     """The probe's sample: stratum, the screen's score, the probe's (0 where either did not evaluate)."""
-    dimensions = ", ".join(f"slices.{name}" for name in REPORTED)
+    dimensions = ", ".join(f"documents.{name}" for name in REPORTED)
     column = f"{detector.screen}_{'score' if detector.scored else 'flagged'}"
     return db.sql(
         f"""SELECT probed.stratum, probed.shard, probed.position,
             round(coalesce(CAST(documents.{column} AS DOUBLE), 0), 6) AS score,
             least(greatest(coalesce(CAST(probed.{probe}_{measure} AS DOUBLE), 0), 0), 1) AS value,
             {dimensions}
-        FROM {family(probe)} AS probed JOIN documents USING (shard, position)
-        JOIN slices USING (shard, position) ORDER BY probed.stratum, probed.draw"""
+        FROM {family(probe)} AS probed JOIN sampled_documents AS documents USING (shard, position)
+        ORDER BY probed.stratum, probed.draw"""
     ).to_arrow_table()
 
 
@@ -137,7 +150,7 @@ def _phased(
     for part in parts:
         rows = np.flatnonzero(member & (strata == part.stratum))
         reviewed = [at.get(keys[i]) for i in part.positions.tolist()]
-        if not len(rows) or None in reviewed or not (part.labels != UNSURE).any():
+        if not len(rows) or None in reviewed or not _decided(part).any():
             return []
         chosen.append((part, rows, np.array(reviewed, np.int64)))
     if not chosen:
@@ -146,11 +159,12 @@ def _phased(
     def through(*, sure: bool, yes: Sequence[int]) -> PhasedDifference:
         strata = []
         for part, rows, reviewed in chosen:
-            kept = (part.labels != UNSURE) | (not sure)
+            kept = _decided(part) | (not sure)
             labels, second = np.isin(part.labels[kept], yes).astype(float), reviewed[kept]
             mean = part.total / part.documents
             scores = (screen[rows], values[rows], screen[second], values[second])
-            strata.append(PhasedStratum(part.documents, mean, *scores, labels))
+            counts = part.counts[kept]
+            strata.append(PhasedStratum(part.documents, mean, *scores, labels, counts, part.heaviest))
         return phased_difference(strata, nested=True)
 
     low, high = through(sure=False, yes=[YES]), through(sure=False, yes=[YES, UNSURE])
@@ -159,6 +173,8 @@ def _phased(
         f"sample, people on a smaller one within it; {_LIMITS}, a tenth of alpha for the probe's; {_DECIDES}"
     )
     limits = low.lower_limit(alpha), high.upper_limit(alpha)
-    n = sum(int((part.labels != UNSURE).sum()) for part, _, _ in chosen)
-    value = _inside(through(sure=True, yes=[YES]).value, *limits)
+    n = sum(int(_decided(part).sum()) for part, _, _ in chosen)
+    value = None
+    if not any(part.undecided for part, _, _ in chosen):
+        value = _inside(through(sure=True, yes=[YES]).value, *limits)
     return [Estimate(f"{detector.question}.{PHASED}", name, value, *limits, n, 1 - 2 * alpha, method)]

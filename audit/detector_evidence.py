@@ -25,7 +25,8 @@ from audit.stratum_samples import YES
 METHOD = (
     "Precision and recall: stratified ratios, limits by Gaffke's test; what the screen did not evaluate "
     "counts as not flagged, unsure answers against each limit. Slope and intercept: logistic regression "
-    "weighted by inverse inclusion probabilities, limits by the score test"
+    "weighted by inverse inclusion probabilities, limits by the score test. After adjudication by what "
+    "adjudicators say, a second look at a negative answer weighted by 1 / its chance"
 )
 _RATIOS = ("precision", "recall")
 
@@ -71,20 +72,22 @@ def rows(
 def _row(
     detector: Detector, name: str, parts: Sequence[ScoredPart], config: AuditConfig, alpha: float
 ) -> dict[str, Any]:
-    harmful = sum(int((p.labels == YES).sum()) for p in parts)
-    flagged = sum(int(p.flagged.sum()) for p in parts)
+    harmful = sum(int(((p.labels == YES) & (p.counts > 0)).sum()) for p in parts)
+    flagged = sum(int((p.flagged & (p.counts > 0)).sum()) for p in parts)
     row: dict[str, Any] = {
         "question": detector.question,
         "screen": detector.screen,
         "slice": name,
-        "n": sum(len(p.labels) for p in parts),
+        "n": sum(int((p.counts > 0).sum()) for p in parts),
         "harmful": harmful,
         "flagged": flagged,
         "confidence": 1 - 2 * alpha,
         "method": METHOD,
     }
     reason = _too_few(parts, harmful, flagged)
-    flags = [ScoredSample(p.documents, p.flagged.astype(float), p.labels) for p in parts]
+    flags = [
+        ScoredSample(p.documents, p.flagged.astype(float), p.labels, p.weights, p.heaviest) for p in parts
+    ]
     enough = {"precision": flagged >= LEAST_JUDGED, "recall": harmful >= LEAST_JUDGED}
     for kind in _RATIOS:
         measure = detector_quality.precision if kind == "precision" else detector_quality.recall
@@ -104,6 +107,8 @@ def _too_few(parts: Sequence[ScoredPart], harmful: int, flagged: int) -> str | N
             f"of the judged documents {harmful} are harmful and {flagged} flagged; "
             f"{LEAST_JUDGED} of one kind are the least"
         )
+    if undecided := sum(p.undecided for p in parts):
+        return f"{undecided} judged documents wait for adjudication, or stayed unsure after it"
     if empty := sum(not len(p.labels) for p in parts):
         return f"{empty} of {len(parts)} strata have no judged document of it"
     return None
@@ -111,7 +116,7 @@ def _too_few(parts: Sequence[ScoredPart], harmful: int, flagged: int) -> str | N
 
 def _suggested(parts: Sequence[ScoredPart], config: AuditConfig, alpha: float) -> Threshold | None:
     """Candidates are the cuts of the bands, which were fixed before anybody judged."""
-    samples = [ScoredSample(p.documents, p.scores, p.labels) for p in parts]
+    samples = [ScoredSample(p.documents, p.scores, p.labels, p.weights, p.heaviest) for p in parts]
     sampling = config.sampling
     return detector_quality.suggest_threshold(samples, sampling.missed_at_most, alpha, sampling.bands)
 

@@ -3,8 +3,9 @@
 Precision and recall are ratios of two unknown shares, ``N / D``. The hypothesis "the ratio is at least r" is
 "the mean of ``N - r·D`` is at least 0" (E. C. Fieller, JRSS B 16, 1954), whose values lie within [-r, 1 - r]:
 it goes to the test of ``audit.stratified_limits``, and the limit is where the test begins to reject. No
-normal approximation, and no second guess for the denominator. What reviewers were unsure of counts against
-whichever limit is asked.
+normal approximation, and no second guess for the denominator. After adjudication a document that was looked
+at again stands for ``1 / pi2`` reviewed ones, as in the limits of gates (``audit.adjudicated_limits``). What
+reviewers were unsure of counts against whichever limit is asked.
 
 Calibration is the logistic regression of the label on the logit of the score (D. R. Cox, Biometrika 45,
 1958), weighted by inverse inclusion probabilities, with limits by Rao's score test (``audit.calibration``):
@@ -47,15 +48,25 @@ class ScoredSample:
         documents: All there are.
         scores: Of the judged documents, shape (n,).
         labels: ``NO``, ``YES`` or ``UNSURE`` of the same, shape (n,).
+        weights: What each stands for among them where answers were adjudicated: 1 / pi2, or 0 where nobody
+            was to look again (``audit.second_phase``), shape (n,); None: 1 each.
+        heaviest: The most that one could stand for.
     """
 
     documents: int
     scores: Floats
     labels: Codes
+    weights: Floats | None = None
+    heaviest: float = 1.0
 
     def __post_init__(self) -> None:
-        if not len(self.scores) == len(self.labels) <= self.documents:
-            raise ValueError("scores and labels differ in number, or are more than the documents")
+        if not len(self.scores) == len(self.labels) == len(self.counts) <= self.documents:
+            raise ValueError("scores, labels and weights differ in number, or are more than the documents")
+
+    @property
+    def counts(self) -> Floats:
+        """What each judged document stands for, shape (n,)."""
+        return np.ones(len(self.labels)) if self.weights is None else self.weights
 
 
 @dataclass(frozen=True)
@@ -127,10 +138,12 @@ def calibration(strata: Sequence[ScoredSample], alpha: float) -> Recalibration |
     if not held:
         return None
     scores, labels = (np.concatenate([getattr(s, name) for s in held]) for name in ("scores", "labels"))
+    counts = np.concatenate([s.counts for s in held])
     inclusion = np.concatenate([np.full(len(s.labels), len(s.labels) / s.documents) for s in held])
+    inclusion = inclusion / np.maximum(counts, 1.0)
     if ((scores < 0) | (scores > 1)).any():
         raise ValueError("calibration needs scores that are probabilities")
-    sure = labels != UNSURE
+    sure = (labels != UNSURE) & (counts > 0)
     scores, labels, inclusion = scores[sure], labels[sure], inclusion[sure]
     few = min((labels == YES).sum(), (labels == NO).sum()) < LEAST_JUDGED
     if few or np.ptp(scores) == 0:
@@ -179,12 +192,12 @@ def _ratio(
         return Ratio(None, None, None, 0, confidence)
     top, bottom, n = 0.0, 0.0, 0
     for s, flagged in zip(strata, flags, strict=True):
-        sure = s.labels != UNSURE
+        sure = (s.labels != UNSURE) & (s.counts > 0)
         numerator, denominator = terms(flagged[sure], s.labels[sure] == YES)
-        each = s.documents / max(int(sure.sum()), 1)
+        each = s.documents / max(float(s.counts[sure].sum()), 1.0) * s.counts[sure]
         top, bottom, n = (
-            top + each * numerator.sum(),
-            bottom + each * denominator.sum(),
+            top + float(each @ numerator),
+            bottom + float(each @ denominator),
             n + int(denominator.sum()),
         )
     if n == 0:
@@ -217,26 +230,29 @@ def _judged(
     *,
     high: bool,
 ) -> JudgedValues:
-    """``N - share·D`` of each judged document."""
+    """``N - share·D`` of each judged document that was looked at for the last time."""
     total = sum(s.documents for s in strata)
     shares = np.array([s.documents / total for s in strata])
     drawn = np.array([len(s.labels) for s in strata])
-    values, counts = [], []
+    values, counts, weights = [], [], []
     for s, flagged in zip(strata, flags, strict=True):
         yes = np.where(s.labels == UNSURE, guess(flagged, high=high), s.labels == YES)
         numerator, denominator = terms(flagged, yes)
-        # Four values at most: equal ones are counted, which the test is many times faster with.
-        found = np.unique(numerator - share * denominator, return_counts=True)
-        values.append(found[0])
+        # A few kinds at most: equal ones are counted, which the test is many times faster with.
+        rows = np.column_stack((numerator - share * denominator, s.counts))[s.counts > 0]
+        found = np.unique(rows, axis=0, return_counts=True)
+        values.append(found[0][:, 0])
+        weights.append(found[0][:, 1])
         counts.append(found[1].astype(float))
+    heaviest = np.array([s.heaviest for s in strata])
     kinds = np.array([len(v) for v in values])
     return JudgedValues(
         stratum=np.repeat(np.arange(len(strata)), kinds),
-        weights=np.repeat(shares / drawn, kinds),
+        weights=np.repeat(shares / drawn, kinds) * np.concatenate(weights),
         values=np.concatenate(values),
         counts=np.concatenate(counts),
         shares=shares,
-        largest=shares / drawn,
+        largest=shares / drawn * heaviest,
         low=np.full(len(strata), -share),
         high=np.full(len(strata), 1 - share),
     )

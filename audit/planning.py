@@ -19,10 +19,11 @@ import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
 from audit.census import Unit
-from audit.estimation import SEQUENTIAL, Prevalence, Rule, StratumSample
+from audit.estimation import SEQUENTIAL, YES, Prevalence, Rule, StratumSample
 from audit.gate_evidence import Charged
 from audit.policy import FAIL, PASS, Gate, holm
 from audit.predictions import Labels, Prediction
+from audit.second_phase import SecondPhase, second_phase
 from audit.strata import Design
 
 Floats = npt.NDArray[np.float64]
@@ -33,6 +34,8 @@ Booleans = npt.NDArray[np.bool_]
 _CLASSES, _SIGMA = 8, 1.0
 #: Replicates whose limits are computed, not only their p-values; an odd number has a median.
 _LIMITS = 9
+#: What a range of widths leaves out on either side.
+_TAIL = 0.025
 #: Beyond, drawing with replacement cannot be told apart, and NumPy's exact draw gives up.
 _LARGE = 10**8
 
@@ -94,6 +97,8 @@ class GateForecast:
         gate: Its name.
         predicted: Share of yes in the slice that the replicates were played with.
         lower, upper: Median limits at the gate's alpha.
+        width: Median distance between them.
+        narrowest, widest: What nineteen in twenty of the replicates' widths lie between.
         passes, fails: Share of the replicates.
     """
 
@@ -101,6 +106,9 @@ class GateForecast:
     predicted: float
     lower: float
     upper: float
+    width: float
+    narrowest: float
+    widest: float
     passes: float
     fails: float
 
@@ -133,6 +141,7 @@ def foresee(
     rule: Rule = SEQUENTIAL,
     factor: float = 1.0,
     replicates: int = 100,
+    limits_of: int = _LIMITS,
     seed: int = 0,
 ) -> Forecast:
     """Play the review at one size of the sample.
@@ -142,9 +151,11 @@ def foresee(
         predictions: One per question; adjusted already.
         targets: Gates that the judgements decide.
         fixed: Outcomes of the other gates, which no judgement changes.
-        sizes: Documents drawn by stratum, all judged at the end, shape (strata,).
+        how: Documents drawn by stratum, all judged at the end.
+        rule: When the limits may be looked at.
         factor: Multiplies the predicted shares.
         replicates: Reviews that are played.
+        limits_of: Of how many of those the limits are computed, and not only the outcomes.
         seed: Of the play; it decides nothing real.
 
     Returns:
@@ -153,7 +164,7 @@ def foresee(
     rng = np.random.default_rng(seed)
     sizes = how.strata.column("size").to_numpy()
     pass_values, fail_values = np.empty((2, replicates, len(targets)))
-    limits = np.empty((min(replicates, _LIMITS), len(targets), 2))
+    limits = np.empty((min(replicates, limits_of), len(targets), 2))
     for replicate in range(replicates):
         labels = {p.question: play(frame, p.judged, p.drawn(factor, rng), sizes, rng) for p in predictions}
         for t, target in enumerate(targets):
@@ -166,6 +177,7 @@ def foresee(
                 limits[replicate, t] = charged.lower_limit(alpha), charged.upper_limit(alpha)
     outcomes = _outcomes(targets, fixed, pass_values, fail_values)
     low, high = np.median(limits, axis=0).T
+    widths = np.quantile(limits[..., 1] - limits[..., 0], (0.5, _TAIL, 1 - _TAIL), axis=0).T
     shares = {p.question: p.shares for p in predictions}
     gates = tuple(
         GateForecast(
@@ -173,6 +185,9 @@ def foresee(
             predicted_share(frame, shares[target.question] * factor, target),
             float(low[t]),
             float(high[t]),
+            float(widths[t, 0]),
+            float(widths[t, 1]),
+            float(widths[t, 2]),
             float(outcomes.passed[:, t].mean()),
             float(outcomes.failed[:, t].mean()),
         )
@@ -199,7 +214,10 @@ def play(frame: Frame, judged: Labels, shares: Floats, sizes: Ints, rng: np.rand
     cell = np.concatenate(drawn)
     label = (rng.random(len(cell)) < shares[cell]).astype(np.int8)
     tokens = _lengths(frame)[cell, rng.integers(_CLASSES, size=len(cell))]
-    return judged + Labels(cell, label, tokens)
+    if judged.weights is None:
+        return judged + Labels(cell, label, tokens)
+    looked = np.where(rng.random(len(cell)) < judged.again, 1 / judged.again, 0.0)
+    return judged + Labels(cell, label, tokens, np.where(label == YES, 1.0, looked))
 
 
 def _drawn_by_cell(left: Ints, wanted: int, rng: np.random.Generator) -> Ints:
@@ -221,6 +239,7 @@ def evidence(frame: Frame, labels: Labels, target: Target, how: Design, rule: Ru
     """What the review would hold against a gate, with everything judged that was drawn."""
     stratum, member = frame.stratum[labels.cell], target.members[labels.cell]
     samples = []
+    adjudicated = labels.weights is not None
     for h in np.unique(frame.stratum[target.members]):
         cells, drawn = target.members & (frame.stratum == h), np.flatnonzero(stratum == h)
         ranks = np.flatnonzero(member[drawn])
@@ -236,9 +255,19 @@ def evidence(frame: Frame, labels: Labels, target: Target, how: Design, rule: Ru
                 ranks=ranks + 1,
                 drawn=len(drawn),
                 looks=how.looks[frame.strata[h]],
+                second=_second_look(labels.counts[drawn]) if adjudicated else None,
             )
         )
     return Prevalence(target.gate.metric, target.gate.slice, tuple(samples), target.unit, rule)
+
+
+def _second_look(weights: Floats) -> SecondPhase:
+    """Of a whole stratum's negatives at least one is looked at again."""
+    weights = weights.copy()
+    skipped = np.flatnonzero(weights == 0)
+    if len(skipped) and not (weights > 1).any():
+        weights[skipped[0]] = len(skipped)
+    return second_phase(np.arange(1, len(weights) + 1), weights)
 
 
 @dataclass(frozen=True, eq=False)

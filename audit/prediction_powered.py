@@ -72,6 +72,9 @@ class ScoredStratum:
         labels: 1 for yes, 0 for no, of the same, shape (n,). What is unsure is 1 for an upper limit and 0
             for a lower one: two estimates.
         folds: Fold of each judged document, from 0, shape (n,); None: in turn. Near-duplicates belong in one.
+        weights: What each stands for among them where answers were adjudicated: 1 / pi2, or 0 where nobody
+            was to look again (``audit.second_phase``), shape (n,); None: 1 each.
+        heaviest: The most that one could stand for.
     """
 
     documents: int
@@ -81,9 +84,11 @@ class ScoredStratum:
     scores: Floats
     labels: Floats
     folds: Ints | None = None
+    weights: Floats | None = None
+    heaviest: float = 1.0
 
     def __post_init__(self) -> None:
-        if not len(self.scores) == len(self.labels) <= self.documents:
+        if not len(self.scores) == len(self.labels) == len(self.counts) <= self.documents:
             raise ValueError(
                 "scores and labels of a stratum differ in number, or are more than its documents"
             )
@@ -92,6 +97,11 @@ class ScoredStratum:
         )
         if outside or not self.least <= self.mean_score <= self.most:
             raise ValueError("a score lies outside the range of its stratum")
+
+    @property
+    def counts(self) -> Floats:
+        """What each judged document stands for, shape (n,)."""
+        return np.ones(len(self.labels)) if self.weights is None else self.weights
 
     def fold_of(self, folds: int) -> Ints:
         """Fold of each judged document."""
@@ -137,11 +147,12 @@ def tuning_weight(strata: Sequence[ScoredStratum], kept: Sequence[npt.NDArray[np
     total = sum(s.documents for s in strata)
     shared, own = 0.0, 0.0
     for stratum, mask in zip(strata, kept, strict=True):
-        n = int(mask.sum())
-        if n > 1:
+        n, counts = int(mask.sum()), stratum.counts[mask]
+        if n > 1 and counts.sum() > 0:
             scale = (stratum.documents / total) ** 2 / n / (n - 1)
-            scores = stratum.scores[mask] - stratum.scores[mask].mean()
-            shared += scale * float(scores @ stratum.labels[mask])
+            scores = counts * (stratum.scores[mask] - np.average(stratum.scores[mask], weights=counts))
+            labels = counts * (stratum.labels[mask] - np.average(stratum.labels[mask], weights=counts))
+            shared += scale * float(scores @ labels)
             own += scale * float(scores @ scores)
     return float(np.clip(shared / own, 0.0, 1.0)) if own > 0 else 0.0
 
@@ -157,9 +168,9 @@ def difference(
         folds: Of the cross-fitting.
 
     Raises:
-        ValueError: A stratum without a judgement.
+        ValueError: A stratum without a judgement, or without one that was looked at again.
     """
-    if any(len(s.scores) == 0 for s in strata):
+    if any(s.counts.sum() == 0 for s in strata):
         raise ValueError("a stratum without a judgement has no difference estimate")
     fold = [s.fold_of(folds) for s in strata]
     weights = [
@@ -168,24 +179,37 @@ def difference(
     total = sum(s.documents for s in strata)
     shares = np.array([s.documents / total for s in strata])
     values = [_corrected(s, np.array(weights)[f]) for s, f in zip(strata, fold, strict=True)]
+    counts = [s.counts for s in strata]
+    seen = [c > 0 for c in counts]
     drawn = np.array([len(v) for v in values])
     most = max(weights)
-    variance = [v.var(ddof=1) / len(v) if len(v) > 1 else 0.25 for v in values]
+    variance = [spread(v, c) / len(v) if len(v) > 1 else 0.25 for v, c in zip(values, counts, strict=True)]
+    means = [np.average(v, weights=c) for v, c in zip(values, counts, strict=True)]
     return Difference(
-        value=float(shares @ np.array([v.mean() for v in values])),
+        value=float(shares @ np.array(means)),
         standard_error=float(np.sqrt(shares**2 @ np.array(variance))),
         tuning=tuple(weights),
         judged=JudgedValues(
-            stratum=np.repeat(np.arange(len(strata)), drawn),
-            weights=np.repeat(shares / drawn, drawn),
-            values=np.concatenate(values),
-            counts=np.ones(int(drawn.sum())),
+            stratum=np.repeat(np.arange(len(strata)), drawn)[np.concatenate(seen)],
+            weights=(np.repeat(shares / drawn, drawn) * np.concatenate(counts))[np.concatenate(seen)],
+            values=np.concatenate(values)[np.concatenate(seen)],
+            counts=np.ones(int(np.concatenate(seen).sum())),
             shares=shares,
-            largest=shares / drawn,
+            largest=shares / drawn * np.array([s.heaviest for s in strata]),
             low=np.array([-most * (s.most - s.mean_score) for s in strata]),
             high=np.array([1 + most * (s.mean_score - s.least) for s in strata]),
         ),
     )
+
+
+def spread(values: Floats, counts: Floats) -> float:
+    """Variance of a value whose weighted mean estimates a stratum's; with equal weights the usual one.
+
+    Args:
+        values, counts: What was judged, and what each stands for, shape (n,), n at least 2.
+    """
+    apart = counts * (values - np.average(values, weights=counts)) * len(counts) / counts.sum()
+    return float(apart @ apart) / (len(counts) - 1)
 
 
 def _corrected(stratum: ScoredStratum, weights: Floats) -> Floats:

@@ -37,11 +37,16 @@ _QUANTILE = float(-ndtri(ALPHA))
 class Judged:
     """Documents of the completed prefix of each stratum's draw order that have a score and a clear answer.
 
+    Where answers were adjudicated: of those, what was looked at again.
+
     Attributes:
         scores, positive: Screen's score and reviewers' answer, shape (n,).
-        inclusion: Probability of having been judged: the prefix of a stratum over its documents.
+        inclusion: Probability of having been judged: the prefix of a stratum over its documents, times that
+            of a second look.
         unclear: Documents of the prefixes that reviewers were unsure of, or did not answer.
         unscored: Documents of the prefixes that the screen did not evaluate.
+        undecided: Documents that wait for adjudication, or stayed unsure after it: as long as there are any,
+            the clear answers are a choice of easy ones.
         strata, unjudged: How many there are, and how many of them nobody has judged a document of: nothing
             here speaks of those.
     """
@@ -53,6 +58,7 @@ class Judged:
     unscored: int
     strata: int = 0
     unjudged: int = 0
+    undecided: int = 0
 
 
 def judged(parts: Sequence[ScoredPart]) -> Judged:
@@ -61,7 +67,8 @@ def judged(parts: Sequence[ScoredPart]) -> Judged:
     Args:
         parts: The completed prefix of each stratum, of the corpus or of a slice.
     """
-    clear = [part.labels != UNSURE for part in parts]
+    looked = [part.counts > 0 for part in parts]
+    clear = [(part.labels != UNSURE) & seen for part, seen in zip(parts, looked, strict=True)]
     used = [part.evaluated & kept for part, kept in zip(parts, clear, strict=True)]
     pairs = list(zip(parts, used, strict=True))
     nothing: list[Doubles] = [np.empty(0)]
@@ -69,19 +76,20 @@ def judged(parts: Sequence[ScoredPart]) -> Judged:
         np.concatenate(nothing + [part.scores[kept] for part, kept in pairs]),
         np.concatenate(nothing + [part.labels[kept] == YES for part, kept in pairs]).astype(bool),
         np.concatenate(
-            nothing + [np.full(int(kept.sum()), len(part.labels) / part.documents) for part, kept in pairs]
+            nothing + [len(part.labels) / part.documents / part.counts[kept] for part, kept in pairs]
         ),
-        unclear=sum(int((~kept).sum()) for kept in clear),
+        unclear=sum(int((seen & ~kept).sum()) for seen, kept in zip(looked, clear, strict=True)),
         unscored=sum(int((kept & ~part.evaluated).sum()) for part, kept in zip(parts, clear, strict=True)),
         strata=len(parts),
         unjudged=sum(not len(part.labels) for part in parts),
+        undecided=sum(part.undecided for part in parts),
     )
 
 
 def fit(found: Judged, alpha: float) -> Recalibration | None:
     """The line from the log odds of the scores to those of harm; None where too few were judged."""
     positives = int(found.positive.sum())
-    few = min(positives, len(found.positive) - positives) < LEAST_JUDGED
+    few = found.undecided or min(positives, len(found.positive) - positives) < LEAST_JUDGED
     if few or np.ptp(found.scores) == 0:
         return None
     return recalibrate(_log_odds(found.scores), found.positive, found.inclusion, alpha)
@@ -115,6 +123,8 @@ def section(found: Judged, threshold: float, question: str = QUESTION) -> dict[s
             f"{positives} toxic and {negatives} other documents were judged that have a score; "
             f"{LEAST_JUDGED} of each are the least, with scores that differ"
         )
+        if found.undecided:
+            reason = f"{found.undecided} documents wait for adjudication, or stayed unsure after it"
         nothing = dict.fromkeys(("slope", "intercept", "threshold"))
         return {**head, "not_evaluated": reason, **nothing, "reliability": []}
     return {

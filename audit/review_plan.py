@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from rich.table import Table
 
 from audit import drawing, frozen_plan
 from audit.census import Unit
@@ -26,10 +25,12 @@ from audit.gate_evidence import Charged, charge
 from audit.model import WHOLE
 from audit.planning import Fixed, Forecast, Frame, Target, evidence, foresee
 from audit.policy import Gate
-from audit.predictions import Labels, Prediction, adjusted
+from audit.predictions import Labels, Prediction, adjusted, doubted
 from audit.run import Run
+from audit.screens.toxicity import Toxicity
 from audit.sequential import FARTHEST, size_at
 from audit.strata import Design
+from audit.toxicity_model import packaged_card
 
 #: Predicted shares of yes are also doubled and halved: no prediction is exact.
 FACTORS = (0.5, 1.0, 2.0)
@@ -37,6 +38,9 @@ FACTORS = (0.5, 1.0, 2.0)
 POWER = 0.8
 _SMALLEST, _GROWTH, _LARGEST = 50, 2**0.5, 50_000
 _REPLICATES = 100
+#: Replicates at the budget itself whose limits are computed, for the range of their widths.
+_RANGED = 79
+_QUICK = 9
 #: Assumed of a question that nothing predicts: this share of its strictest limit.
 _ASSUMED = 0.25
 
@@ -49,9 +53,10 @@ def plan(run: Run, budget: int | None = None) -> dict[str, Any]:
         budget: Judgements in all, those that stand included; by default what the sample was drawn for.
 
     Returns:
-        ``budget``; ``judged`` and ``predictions`` by question; ``gates``; ``forecasts`` at the budget, one
-        per factor; ``ladder``: forecasts as predicted at growing budgets; ``decided_by``: gate -> budget
-        or null; ``verdict_by``; ``fixed``: gates that no judgement changes; ``obstacle`` to any GO.
+        ``budget``; ``judged``, ``predictions`` and ``bases`` (scores alone, or judgements so far) by
+        question; ``gates``; ``forecasts`` at the budget, one per factor, and ``if_right``: as if the
+        prediction were exact; ``ladder``: forecasts as predicted at growing budgets; ``decided_by``: gate
+        -> budget or null; ``verdict_by``; ``fixed``: gates that no judgement changes; ``obstacle`` to any GO.
 
     Raises:
         ConfigurationError: No document was drawn, or no gate rests on judgements.
@@ -70,31 +75,50 @@ def plan(run: Run, budget: int | None = None) -> dict[str, Any]:
     coverage = Coverage(**run.scorecard()["accounting"]["coverage"])
     targets = [_charged(frame, target, drawn.design, coverage) for target in targets]
     with run.connect() as db:
+        share = config.sampling.adjudication_share
         predictions = [
-            adjusted(_prediction(db, question, config.detectors().get(question), frame, cells, targets))
+            _doubted(_prediction(db, question, screen, frame, cells, targets, share), frame, screen)
             for question in dict.fromkeys(target.question for target in targets)
+            for screen in (config.detectors().get(question),)
         ]
         fixed = _fixed(db, others)
     judged = max(len(p.judged.cell) for p in predictions)
 
-    def at(how: Design, factor: float) -> Forecast:
+    def at(how: Design, factor: float = 1.0, *, right: bool = False, limits_of: int = _QUICK) -> Forecast:
+        believed = [p.as_if_right() for p in predictions] if right else predictions
         rule = config.sampling.rule
         return foresee(
-            frame, predictions, targets, fixed, how, rule=rule, factor=factor, replicates=_REPLICATES
+            frame,
+            believed,
+            targets,
+            fixed,
+            how,
+            rule=rule,
+            factor=factor,
+            replicates=_REPLICATES,
+            limits_of=limits_of,
         )
 
     chosen = _of_size(drawn.design, budget or drawn.design.size, judged)
-    ladder = [at(_of_size(drawn.design, size, judged), 1.0) for size in _budgets(drawn.design, judged)]
+    ladder = [at(_of_size(drawn.design, size, judged)) for size in _budgets(drawn.design, judged)]
     return {
         "budget": chosen.size,
         "declared": chosen.declared,
         "judged": {p.question: len(p.judged.cell) for p in predictions},
         "predictions": {p.question: p.basis for p in predictions},
+        "bases": {p.question: p.rests_on for p in predictions},
         "gates": [
-            {"gate": t.gate.name, "metric": t.gate.metric, "slice": t.gate.slice, "limit": t.gate.limit}
+            {
+                "gate": t.gate.name,
+                "metric": t.gate.metric,
+                "slice": t.gate.slice,
+                "limit": t.gate.limit,
+                "question": t.question,
+            }
             for t in targets
         ],
-        "forecasts": [asdict(at(chosen, factor)) for factor in FACTORS],
+        "forecasts": [asdict(at(chosen, factor, limits_of=_RANGED)) for factor in FACTORS],
+        "if_right": asdict(at(chosen, right=True, limits_of=_RANGED)),
         "ladder": [asdict(forecast) for forecast in ladder],
         "decided_by": {t.gate.name: _decided_by(ladder, i) for i, t in enumerate(targets)},
         "verdict_by": _first(ladder, [f.go + f.no_go for f in ladder]),
@@ -105,75 +129,11 @@ def plan(run: Run, budget: int | None = None) -> dict[str, Any]:
     }
 
 
-def lines(result: Mapping[str, Any]) -> list[str | Table]:
-    """A plan for people: what it assumes, the budget in detail, other budgets, what each gate needs."""
-    shown: list[str | Table] = [
-        f"{question}: {basis}; {result['judged'][question]:,} judgements count already"
-        for question, basis in result["predictions"].items()
-    ]
-    shown.append(_budget_table(result))
-    shown.append(_ladder_table(result))
-    for gate in result["gates"]:
-        needed = result["decided_by"][gate["gate"]]
-        shown.append(f"{gate['gate']}: {_needed(needed, result['ladder'])}")
-    shown.append(f"the verdict: {_needed(result['verdict_by'], result['ladder'])}")
-    for one in result["fixed"]:
-        shown.append(f"{one['gate']}: {one['outcome']}, whatever people judge")
-    if result["obstacle"]:
-        shown.append(f"No GO whatever people judge: {result['obstacle']}")
-    shown.append(
-        f"Shares of {result['replicates']} reviews played on the computer, give or take 10 points; right as "
-        "far as the prediction is. Numbers of judgements count those that stand."
-    )
-    return shown
-
-
-def _budget_table(result: Mapping[str, Any]) -> Table:
-    table = Table(title=f"{result['budget']:,} judgements")
-    for column in ("gate", "limit", "if the share is", "median bounds", "passes", "fails"):
-        table.add_column(column, justify="left" if column == "gate" else "right")
-    for i, gate in enumerate(result["gates"]):
-        for forecast in result["forecasts"]:
-            row = forecast["gates"][i]
-            table.add_row(
-                gate["gate"],
-                _percent(gate["limit"]),
-                _percent(row["predicted"]),
-                f"{_percent(row['lower'])} – {_percent(row['upper'])}",
-                f"{row['passes']:.0%}",
-                f"{row['fails']:.0%}",
-            )
-    for forecast in result["forecasts"]:
-        what = f"{forecast['factor']:g} × predicted"
-        table.add_row("verdict", "", what, "", f"GO {forecast['go']:.0%}", f"NO-GO {forecast['no_go']:.0%}")
-    return table
-
-
-def _ladder_table(result: Mapping[str, Any]) -> Table:
-    table = Table(title="other numbers of judgements, if all is as predicted: passes / fails")
-    for column in ("judgements", *(gate["gate"] for gate in result["gates"]), "GO", "NO-GO"):
-        table.add_column(column, justify="right")
-    for forecast in result["ladder"][::2]:
-        cells = [f"{row['passes']:.0%} / {row['fails']:.0%}" for row in forecast["gates"]]
-        table.add_row(f"{forecast['budget']:,}", *cells, f"{forecast['go']:.0%}", f"{forecast['no_go']:.0%}")
-    return table
-
-
-def _needed(budget: int | None, ladder: Sequence[Mapping[str, Any]]) -> str:
-    if budget is None:
-        return f"not decided by {ladder[-1]['budget']:,} judgements, if all is as predicted"
-    return f"decided by about {budget:,} judgements, if all is as predicted"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g}%"
-
-
 def _standing(run: Run, config: AuditConfig) -> Drawing:
     size = drawing.size_drawn(run.sample)
     if size is None:
         raise ConfigurationError(
-            "no sample was drawn", file=str(run.folder), remedy="Run the audit to its end first"
+            "no sample was drawn", file=run.place, remedy="Run the audit to its end first"
         )
     return frozen_plan.draw(run, config, frozen_plan.standing(run, config), size)
 
@@ -239,8 +199,9 @@ def _prediction(
     frame: Frame,
     cells: pa.Table,
     targets: Sequence[Target],
+    again: float,
 ) -> Prediction:
-    judged = _judged(judged_draws(db, question), frame, cells)
+    judged = _judged(judged_draws(db, question), frame, cells, again)
     documents = np.maximum(frame.documents, 1)
     if screen is not None and f"{screen}_score_ppm" in cells.column_names:
         expected = np.asarray(drawing.expected_harm(cells, screen))
@@ -255,7 +216,27 @@ def _prediction(
     return Prediction(question, np.full(len(cells), _ASSUMED * strictest), judged, basis)
 
 
-def _judged(draws: pa.Table, frame: Frame, cells: pa.Table) -> Labels:
+def _doubted(prediction: Prediction, frame: Frame, screen: str | None) -> Prediction:
+    """What judgements say, or else what the screen's scores were worth on labelled data."""
+    slopes: tuple[float, ...] = ()
+    if screen == Toxicity.name:
+        slopes = held_out_slopes()
+    return doubted(adjusted(prediction), frame.documents, slopes)
+
+
+def held_out_slopes(left_out: str = "") -> tuple[float, ...]:
+    """Slopes of recalibrating the toxicity scores on the data sets of the model's card, out of fold.
+
+    Args:
+        left_out: A data set that is itself to be planned for.
+    """
+    sets = packaged_card()["data_sets"]
+    return tuple(
+        row["calibration"]["slope"] for row in sets if "calibration" in row and row["data_set"] != left_out
+    )
+
+
+def _judged(draws: pa.Table, frame: Frame, cells: pa.Table, again: float) -> Labels:
     """The completed prefix of each stratum."""
     keys = ["stratum", *REPORTED]
     rows = {tuple(row.values()): cell for cell, row in enumerate(cells.select(keys).to_pylist())}
@@ -266,7 +247,10 @@ def _judged(draws: pa.Table, frame: Frame, cells: pa.Table) -> Labels:
     for h in np.unique(stratum):
         inside = np.flatnonzero(stratum == h)
         counts[inside] = completed_prefix(draw[inside], label[inside] >= 0)
-    return Labels(cell[counts], label[counts], draws.column("tokens").to_numpy()[counts])
+    tokens, stored = draws.column("tokens").to_numpy()[counts], draws.column("weight")
+    if stored.null_count == len(stored):
+        return Labels(cell[counts], label[counts], tokens)
+    return Labels(cell[counts], label[counts], tokens, stored.to_numpy().astype(float)[counts], again)
 
 
 def _fixed(db: duckdb.DuckDBPyConnection, gates: Sequence[Gate]) -> list[Fixed]:

@@ -7,9 +7,13 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-#: Cuts of a score into bands: steps of about three, finer where a calibrated score tells most. Of a harm
-#: under 0.3% most lies at scores that one lowest band up to 0.01 would not tell apart (docs/statistics.md).
-BANDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.35, 0.5, 0.8)
+#: Cuts of a score into bands, finer than any sample needs: a design joins neighbours to the few bands that
+#: are best for its size (``audit.neighbouring_bands``). Of a harm under 0.3% most lies at scores that one
+#: lowest band up to 0.01 would not tell apart.
+BANDS = (
+    *(0.0003, 0.001, 0.002, 0.004, 0.007, 0.012, 0.02, 0.03, 0.05, 0.07, 0.1, 0.14, 0.2),
+    *(0.27, 0.35, 0.42, 0.5, 0.58, 0.65, 0.73, 0.8, 0.86, 0.9, 0.95, 0.98),
+)
 
 #: Screens that predict the answer to a question of another name.
 DETECTORS: Mapping[str, str] = {"personal_data": "pii"}

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from audit.dimensions import REPORTED, conditions
 from audit.drawing import PHASE, Drawing
+from audit.second_phase import SecondPhase, second_phase
 from audit.slicing import NO_SCORE
 from audit.stratum_samples import LABELS, UNSURE, completed_prefix
 
@@ -50,6 +51,9 @@ class ScoredPart:
         flagged: Whether the screen flags them, shape (n,).
         evaluated: Whether it evaluated them, shape (n,).
         positions: Row of each in the table of draws, shape (n,).
+        weights: What each stands for among the judged ones: 1 / pi2 of the second look at negative answers,
+            0 for one that nobody is to look at again, shape (n,); None while answers are not adjudicated.
+        heaviest: The most that one could stand for.
     """
 
     stratum: str
@@ -62,6 +66,18 @@ class ScoredPart:
     flagged: npt.NDArray[np.bool_]
     evaluated: npt.NDArray[np.bool_]
     positions: npt.NDArray[np.int64]
+    weights: Floats | None = None
+    heaviest: float = 1.0
+
+    @property
+    def counts(self) -> Floats:
+        """What each judged document stands for, shape (n,)."""
+        return np.ones(len(self.labels)) if self.weights is None else self.weights
+
+    @property
+    def undecided(self) -> int:
+        """Documents that wait for adjudication, or stayed unsure after it; 0 while there is none."""
+        return 0 if self.weights is None else int(((self.labels == UNSURE) & (self.weights > 0)).sum())
 
 
 def draws(db: duckdb.DuckDBPyConnection, detector: Detector) -> pa.Table:
@@ -71,14 +87,15 @@ def draws(db: duckdb.DuckDBPyConnection, detector: Detector) -> pa.Table:
         db: With ``samples``, ``final_labels`` and the views over the parts, the screen's among them.
         detector: Question and screen.
     """
-    dimensions = ", ".join(f"slices.{name}" for name in REPORTED)
+    dimensions = ", ".join(f"documents.{name}" for name in REPORTED)
     flagged = f"documents.{detector.screen}_flagged"
     score = f"documents.{detector.screen}_score" if detector.scored else flagged
     return db.sql(
-        f"""WITH answers AS (SELECT doc_id, text_digest, label FROM final_labels WHERE question = ?)
+        f"""WITH answers AS (SELECT doc_id, text_digest, label, weight FROM final_labels WHERE question = ?)
         SELECT samples.stratum, samples.draw, samples.shard, samples.position, answers.label,
-            CAST({score} AS DOUBLE) AS score, CAST({flagged} AS BOOLEAN) AS flagged, {dimensions}
-        FROM samples JOIN documents USING (shard, position) JOIN slices USING (shard, position)
+            answers.weight, CAST({score} AS DOUBLE) AS score, CAST({flagged} AS BOOLEAN) AS flagged,
+            {dimensions}
+        FROM samples JOIN sampled_documents AS documents USING (shard, position)
         LEFT JOIN answers ON answers.doc_id = samples.doc_id AND answers.text_digest = documents.text_digest
         WHERE samples.phase = '{PHASE}' ORDER BY samples.stratum, samples.draw""",
         params=[detector.question],
@@ -109,9 +126,11 @@ def parts(name: str, drawing: Drawing, table: pa.Table, detector: Detector) -> t
     evaluated = table.column("score").is_valid().to_numpy(zero_copy_only=False).astype(bool)
     codes = np.array([LABELS.get(label, UNSURE) for label in table.column("label").to_pylist()], np.int8)
     names = np.asarray(table.column("stratum").to_pylist(), object)
+    again = _again(table, names, counted)
     found = []
     for row in strata.sort_by("stratum").to_pylist():
         at = np.flatnonzero((names == row["stratum"]) & member & counted)
+        labels, weights, heaviest = _adjudicated(codes[at], table, at, again.get(row["stratum"]))
         found.append(
             ScoredPart(
                 row["stratum"],
@@ -119,14 +138,41 @@ def parts(name: str, drawing: Drawing, table: pa.Table, detector: Detector) -> t
                 row[f"{column}_sum"] * each,
                 row["least_min"],
                 row["most_max"],
-                codes[at],
+                labels,
                 np.round(scores[at], _DIGITS),
                 flagged[at],
                 evaluated[at],
                 at,
+                weights,
+                heaviest,
             )
         )
     return tuple(found)
+
+
+def _again(
+    table: pa.Table, names: npt.NDArray[np.object_], counted: npt.NDArray[np.bool_]
+) -> dict[str, SecondPhase]:
+    """The second look at the negatives of each whole stratum; nothing where answers are not adjudicated."""
+    weights = table.column("weight")
+    if weights.null_count == len(weights):
+        return {}
+    values, ranks = weights.to_numpy().astype(float), table.column("draw").to_numpy()
+    rows = {name: np.flatnonzero((names == name) & counted) for name in dict.fromkeys(names)}
+    return {name: second_phase(ranks[at], values[at]) for name, at in rows.items()}
+
+
+def _adjudicated(
+    labels: Codes, table: pa.Table, at: npt.NDArray[np.int64], second: SecondPhase | None
+) -> tuple[Codes, Floats | None, float]:
+    """Labels, what they stand for, and the most that one could; as ``StratumSample`` has them for gates."""
+    if second is None:
+        return labels, None, 1.0
+    ranks = table.column("draw").to_numpy()[at]
+    if second.tells_nothing:
+        doubted = np.where(np.isin(ranks, second.negatives), np.int8(UNSURE), labels)
+        return doubted, np.ones(len(labels)), 1.0
+    return labels, second.weights(ranks), second.stands_for
 
 
 def _ranges(cells: pa.Table, detector: Detector) -> tuple[list[float], list[float]]:

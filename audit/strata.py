@@ -1,10 +1,11 @@
 """The design of a stratified sample: which strata there are, and how many draws each gets.
 
-Strata are cells of the slicing dimensions. Bands of a score that expect under ten draws are first joined
-with a neighbour (``audit.neighbouring_bands``). Cells too sparse to estimate from are merged: dimensions are
-listed by importance, and wherever a cell expects under ten draws its last dimension becomes ``*``, again
-and again, until enough come together or only the rest stratum (all ``*``) is left. A remainder that is
-still sparse takes in its smallest sibling before it leaves the value that it shares with it.
+Strata are cells of the slicing dimensions. Bands of a score are first joined with neighbours, where they
+expect under ten draws or are finer than the sample needs (``audit.neighbouring_bands``). Cells too sparse to
+estimate from are merged: dimensions are listed by importance, and wherever a cell expects under ten draws its
+last dimension becomes ``*``, again and again, until enough come together or only the rest stratum (all
+``*``) is left. A remainder that is still sparse takes in its smallest sibling before it leaves the value that
+it shares with it.
 
 Draws are allocated by ``audit.allocation``: a part of them always in proportion to size, which bounds the
 largest weight at 1 / (share · size), however wrong the scores are.
@@ -23,12 +24,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from audit.allocation import Allocation, apportion, target
-from audit.neighbouring_bands import LEAST, joined_bands
+from audit.neighbouring_bands import LEAST, few_bands, joined_bands
 from audit.sequential import DECLARED, FARTHEST, size_at
 
 ANY = "*"
 ABSENT = "(absent)"
 SPARSE = LEAST
+_BY_PREDICTION = ("neyman", "cost")
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -128,6 +130,7 @@ def design(
     minimum: int = 1,
     allocation: Allocation = "neyman",
     take_all: Sequence[Mapping[str, str]] = (),
+    most_bands: int | None = None,
 ) -> Design:
     """Form strata and allocate draws to them.
 
@@ -142,6 +145,8 @@ def design(
         minimum: Least draws of a stratum, where it has as many documents.
         allocation: How the other draws go: ``audit.allocation`` tells.
         take_all: Dimension values of cells whose documents are all to be judged: strata of their own.
+        most_bands: Bands of a score that strata are formed of at most, where the allocation follows a
+            prediction: neighbours are joined so that the estimate varies least. None: as they are cut.
 
     Raises:
         ValueError: ``size`` is negative or less than what is to be taken whole, ``proportional_share`` is
@@ -151,7 +156,7 @@ def design(
         raise ValueError("size must be at least 0 and proportional_share within [0, 1]")
     cells = _canonical(cells, dimensions)
     whole = _matching(cells, take_all)
-    labels = _collapse(cells, dimensions, size, proportional_share, whole, allocation)
+    labels = _collapse(cells, dimensions, size, proportional_share, whole, allocation, most_bands)
     strata = _grouped(cells.append_column("stratum", labels), ["stratum"])
     shares = _target(strata, proportional_share, allocation)
     named = pc.is_in(strata.column("stratum"), value_set=labels.filter(pa.array(whole)))
@@ -223,10 +228,16 @@ def _collapse(
     proportional_share: float,
     whole: Booleans,
     allocation: Allocation,
+    most_bands: int | None,
 ) -> pa.Array:
     """Stratum label of each cell, with ``*`` for the dimensions that were merged."""
+    columns = {name: cells.column(name).combine_chunks() for name in dimensions}
+    if most_bands is not None and allocation in _BY_PREDICTION and "expected" in cells.column_names:
+        used = ("documents", "expected", *(("cost",) if allocation == "cost" else ()))
+        amounts = {name: _numbers(cells, name).astype(float) for name in used}
+        columns = few_bands(columns, whole, amounts, size, proportional_share, most_bands)
     columns = joined_bands(
-        {name: cells.column(name).combine_chunks() for name in dimensions},
+        columns,
         whole,
         lambda labels: _expected_draws(cells, labels, size, proportional_share, allocation),
     )

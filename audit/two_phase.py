@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from audit import stratified_limits as limits
-from audit.prediction_powered import FOLDS, NormalInterval
+from audit.prediction_powered import FOLDS, NormalInterval, spread
 from audit.stratified_limits import JudgedValues
 
 Floats = npt.NDArray[np.float64]
@@ -47,6 +47,8 @@ class PhasedStratum:
         screen, probe: Scores of the probe's sample, shape (n1,).
         reviewed_screen, reviewed_probe, labels: Scores and judgements (1 yes, 0 no) of the review's sample in
             draw order, shape (n2,); where samples are nested its documents are in the probe's sample too.
+        weights, heaviest: What each reviewed document stands for where answers were adjudicated, and the most
+            that one could (``audit.second_phase``), shape (n2,); None: 1 each.
     """
 
     documents: int
@@ -56,10 +58,17 @@ class PhasedStratum:
     reviewed_screen: Floats
     reviewed_probe: Floats
     labels: Floats
+    weights: Floats | None = None
+    heaviest: float = 1.0
+
+    @property
+    def counts(self) -> Floats:
+        """What each reviewed document stands for, shape (n2,)."""
+        return np.ones(len(self.labels)) if self.weights is None else self.weights
 
     def __post_init__(self) -> None:
         if len(self.screen) != len(self.probe) or not (
-            len(self.reviewed_screen) == len(self.reviewed_probe) == len(self.labels)
+            len(self.reviewed_screen) == len(self.reviewed_probe) == len(self.labels) == len(self.counts)
         ):
             raise ValueError("scores and labels of a phase differ in number")
         if not 0 < len(self.labels) <= self.documents or not 0 < len(self.probe) <= self.documents:
@@ -133,7 +142,9 @@ def phased_difference(
         own = weights[f].mean(axis=0)  # linear in the weights, so the mean serves the whole phase
         probed.append(own[1] * s.probe - own[0] * (s.screen - s.mean_screen))
         reviewed.append(s.labels - weights[f, 1] * s.reviewed_probe)
-    means = np.array([p.mean() + r.mean() for p, r in zip(probed, reviewed, strict=True)])
+    counts = [s.counts for s in strata]
+    last = [np.average(r, weights=c) for r, c in zip(reviewed, counts, strict=True)]
+    means = np.array([p.mean() for p in probed]) + last
     variance = [_variance(s, weights[f], nested) for s, f in zip(strata, fold, strict=True)]
     most_screen, most_probe = weights.max(axis=0)
     means_screen = np.array([s.mean_screen for s in strata])
@@ -144,19 +155,36 @@ def phased_difference(
         probed=_judged(
             shares, probed, -most_screen * (1 - means_screen), most_probe + most_screen * means_screen
         ),
-        reviewed=_judged(shares, reviewed, np.full(len(strata), -most_probe), np.ones(len(strata))),
+        reviewed=_judged(
+            shares,
+            reviewed,
+            np.full(len(strata), -most_probe),
+            np.ones(len(strata)),
+            counts,
+            np.array([s.heaviest for s in strata]),
+        ),
     )
 
 
-def _judged(shares: Floats, values: Sequence[Floats], low: Floats, high: Floats) -> JudgedValues:
+def _judged(
+    shares: Floats,
+    values: Sequence[Floats],
+    low: Floats,
+    high: Floats,
+    counts: Sequence[Floats] | None = None,
+    heaviest: Floats | float = 1.0,
+) -> JudgedValues:
+    """Values of a phase; of what stands for none there is no row."""
     drawn = np.array([len(v) for v in values])
+    each = np.ones(int(drawn.sum())) if counts is None else np.concatenate(counts)
+    seen = each > 0
     return JudgedValues(
-        stratum=np.repeat(np.arange(len(values)), drawn),
-        weights=np.repeat(shares / drawn, drawn),
-        values=np.concatenate(values),
-        counts=np.ones(int(drawn.sum())),
+        stratum=np.repeat(np.arange(len(values)), drawn)[seen],
+        weights=(np.repeat(shares / drawn, drawn) * each)[seen],
+        values=np.concatenate(values)[seen],
+        counts=np.ones(int(seen.sum())),
         shares=shares,
-        largest=shares / drawn,
+        largest=shares / drawn * heaviest,
         low=low,
         high=high,
     )
@@ -169,10 +197,13 @@ def _tuning(
     matrix, right = np.zeros((2, 2)), np.zeros(2)
     for s, share, mask in zip(strata, shares, kept, strict=True):
         n1, n2 = len(s.probe), int(mask.sum())
-        if n2 < 2:
+        counts = s.counts[mask]
+        if n2 < 2 or (counts > 0).sum() < 2:
             continue
         columns = np.vstack([s.reviewed_screen[mask], s.reviewed_probe[mask], s.labels[mask]])
-        c = np.cov(columns) * share**2
+        # What was looked at again stands for 1 / pi2: in the mean, and in each residual.
+        apart = (columns - np.average(columns, axis=1, weights=counts)[:, None]) * counts * n2 / counts.sum()
+        c = apart @ apart.T / (n2 - 1) * share**2
         if nested:  # var(y - t1·f1)/n1 + (1/n2 - 1/n1)·var(y - t2·f2)
             rest = max(1 / n2 - 1 / n1, 0.0)
             matrix += np.diag([c[0, 0] / n1, rest * c[1, 1]])
@@ -190,9 +221,9 @@ def _variance(s: PhasedStratum, weights: Floats, nested: bool) -> float:
     n1, n2 = len(s.probe), len(s.labels)
     if n2 < 2 or n1 < 2:
         return 1.0
-    last = float(np.var(s.labels - weights[:, 1] * s.reviewed_probe, ddof=1))
+    last = spread(s.labels - weights[:, 1] * s.reviewed_probe, s.counts)
     if nested:
-        first = float(np.var(s.labels - weights[:, 0] * s.reviewed_screen, ddof=1))
+        first = spread(s.labels - weights[:, 0] * s.reviewed_screen, s.counts)
         return first / n1 + last * max(1 / n2 - 1 / n1, 0.0)
     own = weights.mean(axis=0)
     return float(np.var(own[1] * s.probe - own[0] * s.screen, ddof=1)) / n1 + last / n2

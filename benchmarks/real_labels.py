@@ -8,8 +8,9 @@ detector is this package's, its scores out of fold. A replicate is a draw under 
 permanent random numbers and design (bands of the score, half of the draws in proportion to size), and the
 data set's label is the judgement.
 
-Planned widths: ``audit.planning`` plays the review before a label is seen, from the scores alone, and once
-more after the first ``PILOT`` judgements of the same sample; both are held against the width that the
+Planned widths: ``audit.planning`` plays the review before a label is seen, from the scores alone, as if they
+were right and with the doubt that a run's plan has (slopes of the other data sets on the model's card), and
+once more after the first ``PILOT`` judgements of the same sample. They are held against the width that the
 replicates then had, from limit to limit, at 95% each.
 """
 
@@ -29,13 +30,15 @@ import pyarrow as pa
 from scipy.special import expit
 from scipy.stats import beta, binom, hypergeom
 
-from audit.config import SamplingSection
 from audit.estimation import FIXED, Prevalence, StratumSample
+from audit.neighbouring_bands import FEW
 from audit.permanent_numbers import permanent_random_numbers
-from audit.planning import Frame, Target, foresee
+from audit.planning import Frame, GateForecast, Target, foresee
 from audit.policy import Gate
-from audit.predictions import Labels, Prediction, adjusted
+from audit.predictions import Labels, Prediction, adjusted, doubted
+from audit.review_plan import held_out_slopes
 from audit.sampling import SmallestNumbers, derive_seed
+from audit.sampling_settings import BANDS
 from audit.strata import Design, design
 from audit.training.crossfit import cross_validate
 from audit.training.plan import Plan
@@ -44,12 +47,15 @@ from benchmarks.machine import machine
 
 CORPORA = {"wiki_context_gn": "en", "civil_toxic_spans": "en", "told_br": "pt"}
 SIZES = (300, 600, 1000, 2000)
+BAND = "toxicity_band"
 ALPHA = 0.05
 FAMILY_WISE = 0.05
 PILOT = 100
 #: Replicates after whose pilot a plan is made.
 _PLANS = 20
 _PLAYED = 25
+#: The same for a plan from scores, of which a range is asked.
+_RANGED = 99
 _TOKENS = 100
 
 Rows = npt.NDArray[np.int64]
@@ -96,12 +102,13 @@ def labelled_corpus(
     name: str, toxic: npt.NDArray[np.bool_], scores: npt.NDArray[np.float64]
 ) -> LabelledCorpus:
     """A corpus in the default bands of the configuration."""
-    cuts = np.array(SamplingSection().bands)
+    cuts = np.array(BANDS)
+    edges = [0.0, *BANDS, 1.0]
     present, band = np.unique(np.searchsorted(cuts, scores, side="right"), return_inverse=True)
     documents = np.bincount(band)
     cells = pa.table(
         {
-            "band": pa.array([f"{code}" for code in present]),
+            BAND: pa.array([f"{edges[code]:g}-{edges[code + 1]:g}" for code in present]),
             "documents": pa.array(documents),
             "tokens": pa.array(documents * _TOKENS),
             "max_tokens": pa.array(np.full(len(documents), _TOKENS)),
@@ -145,8 +152,15 @@ def reviewed(corpus: LabelledCorpus, how: Design, drawn: Sequence[Rows]) -> Prev
     return Prevalence("toxicity", "all", samples)
 
 
-def planned_width(corpus: LabelledCorpus, how: Design, judged: Labels) -> float:
-    """Width from limit to limit that a plan foresees, from the scores and what was judged."""
+def planned(corpus: LabelledCorpus, how: Design, judged: Labels, *, right: bool = False) -> GateForecast:
+    """What a plan foresees from limit to limit, from the scores and what was judged.
+
+    Args:
+        corpus: The data set; what its own labels say of the scores is not used.
+        how: Design and size.
+        judged: Judgements so far.
+        right: Whether the scores are taken for right.
+    """
     strata = how.strata
     documents = strata.column("documents").to_numpy()
     codes = how.assign(corpus.cells)[corpus.band]
@@ -162,9 +176,19 @@ def planned_width(corpus: LabelledCorpus, how: Design, judged: Labels) -> float:
     )
     gate = Gate("toxicity", "toxicity", limit=1.0, alpha=ALPHA)
     target = Target(gate, "toxicity", np.ones(len(documents), bool), "documents")
-    predictions = [adjusted(prediction)]
-    (forecast,) = foresee(frame, predictions, [target], [], how, rule=FIXED, replicates=_PLAYED).gates
-    return forecast.upper - forecast.lower
+    believed = doubted(adjusted(prediction), documents, held_out_slopes(corpus.name))
+    plays = _PLAYED if right or len(judged.cell) else _RANGED
+    (forecast,) = foresee(
+        frame,
+        [believed.as_if_right() if right else believed],
+        [target],
+        [],
+        how,
+        rule=FIXED,
+        replicates=plays,
+        limits_of=plays,
+    ).gates
+    return forecast
 
 
 def pilot(corpus: LabelledCorpus, how: Design, drawn: Sequence[Rows]) -> Labels:
@@ -179,7 +203,7 @@ def pilot(corpus: LabelledCorpus, how: Design, drawn: Sequence[Rows]) -> Labels:
 def simulate(corpus: LabelledCorpus, n: int, replicates: int) -> dict[str, Any]:
     """Coverage and widths of one corpus at one number of judgements."""
     started = time.process_time()
-    how = design(corpus.cells, ["band"], n)
+    how = design(corpus.cells, [BAND], n, most_bands=FEW)
     covered = {"upper": 0, "lower": 0}
     widths, after_pilot = [], []
     for replicate in range(replicates):
@@ -190,9 +214,10 @@ def simulate(corpus: LabelledCorpus, n: int, replicates: int) -> dict[str, Any]:
         covered["lower"] += lower <= corpus.truth
         widths.append(upper - lower)
         if replicate < _PLANS:
-            after_pilot.append(planned_width(corpus, how, pilot(corpus, how, drawn)))
+            after_pilot.append(planned(corpus, how, pilot(corpus, how, drawn)).width)
     seen = float(np.median(widths))
-    from_scores = planned_width(corpus, how, Labels.none())
+    right = planned(corpus, how, Labels.none(), right=True).width
+    alone = planned(corpus, how, Labels.none())
     simple = simple_random_width(corpus, n)
     return {
         "corpus": corpus.name,
@@ -203,9 +228,13 @@ def simulate(corpus: LabelledCorpus, n: int, replicates: int) -> dict[str, Any]:
         "replicates": replicates,
         **{side: count / replicates for side, count in covered.items()},
         "width_seen": seen,
-        "width_planned_from_scores": from_scores,
+        "width_planned_if_scores_are_right": right,
+        "width_planned_from_scores": alone.width,
+        "width_range_from_scores": [alone.narrowest, alone.widest],
+        "in_range": alone.narrowest <= seen <= alone.widest,
         "width_planned_after_pilot": [float(w) for w in after_pilot],
-        "planned_over_seen_from_scores": from_scores / seen,
+        "planned_over_seen_if_scores_are_right": right / seen,
+        "planned_over_seen_from_scores": alone.width / seen,
         "planned_over_seen_after_pilot": float(np.median(after_pilot)) / seen,
         "width_over_simple_random": seen / simple,
         "seconds": round(time.process_time() - started, 2),

@@ -2,8 +2,8 @@
 
     python -m benchmarks.widths [--replicates 400] [--out benchmarks/results/widths.json]
 
-Corpora are those of the simulation study in ten score bands of equal predicted spread, of which neighbours
-are joined where they expect too few draws, as a run does; drawn with a proportional share of one half.
+Corpora are those of the simulation study in the default bands of the score, which a run's design joins to the
+few that suit the size (``audit.neighbouring_bands``); drawn with a proportional share of one half.
 Compared are median widths at 95% a side: up to the upper limit where there is no harm, from limit to limit
 elsewhere. The naive interval is that of an effective sample size: ``p(1 - p)`` over the stratified variance
 that the sample shows, in which a stratum without a positive counts as certain. Its width is what one would
@@ -24,7 +24,8 @@ import numpy as np
 import pyarrow as pa
 from scipy.stats import beta, binom
 
-from audit.neighbouring_bands import BAND, LEAST
+from audit.neighbouring_bands import BAND, FEW, LEAST
+from audit.sampling_settings import BANDS
 from audit.strata import design
 from audit.stratified_limits import JudgedValues, lower_limit, upper_limit
 from benchmarks.covering import Cell
@@ -32,7 +33,7 @@ from benchmarks.machine import machine
 from benchmarks.simulated_audits import Floats, Setting, reviewed, setting
 
 ALPHA = 0.05
-BANDS, PROPORTIONAL_SHARE = 10, 0.5
+PROPORTIONAL_SHARE = 0.5
 #: (prevalence, n): no harm; under ten harmful documents expected; ten or more; thirty or more.
 CASES = (
     (0.0, 300),
@@ -42,6 +43,7 @@ CASES = (
     (1e-3, 10_000),
     (0.01, 1_000),
     (0.1, 100),
+    (0.3, 100),
     (0.5, 100),
     (1e-3, 30_000),
     (0.01, 3_000),
@@ -70,7 +72,7 @@ def simulate(prevalence: float, n: int, auc: float, replicates: int, seed: int) 
     """Median widths of one case, relative to simple random labels, and what the naive interval covers."""
     started = time.process_time()
     rng = np.random.default_rng([seed, n, round(1e6 * prevalence), round(100 * auc)])
-    shared = _formed(setting(Cell(prevalence, n, BANDS, auc, "score bands", "fixed", "exact"), rng), n)
+    shared = _formed(setting(Cell(prevalence, n, FEW, auc, "score bands", "fixed", "exact"), rng), n)
     found = _limits(shared, replicates, rng)
     truth = shared.corpus.truth
     simple_lower, simple_upper = _simple_random(truth, n)
@@ -95,15 +97,22 @@ def simulate(prevalence: float, n: int, auc: float, replicates: int, seed: int) 
 
 
 def _formed(shared: Setting, n: int) -> Setting:
-    """The setting in the strata that a run forms of its bands for n draws."""
-    corpus = shared.corpus
-    names = [f"{h:02d}-{h + 1:02d}" for h in range(len(corpus.sizes))]
+    """The setting in the strata that a run forms of the default bands for n draws."""
+    ends = np.searchsorted(shared.corpus.scores, BANDS)
+    held = np.append(ends > np.append(0, ends[:-1]), ends[-1] < len(shared.corpus.scores))
+    starts = np.append(0, ends)[held]
+    corpus = replace(shared.corpus, starts=np.append(starts, len(shared.corpus.scores)))
+    edges = np.array([0.0, *BANDS, 1.0])
+    names = [f"{low:g}-{high:g}" for low, high in zip(edges[:-1][held], edges[1:][held], strict=True)]
     columns = {f"score{BAND}": names, "documents": corpus.sizes, "tokens": corpus.sizes}
-    how = design(pa.table({**columns, "expected": corpus.expected}), [f"score{BAND}"], n)
-    first = np.flatnonzero(np.diff(how.cells.column("code").to_numpy(), prepend=-1))
+    cells = pa.table({**columns, "expected": corpus.expected})
+    how = design(cells, [f"score{BAND}"], n, most_bands=FEW)
+    codes = how.assign(cells)
+    first = np.flatnonzero(np.diff(codes, prepend=-1))
+    order = codes[first]
     joined = replace(corpus, starts=np.append(corpus.starts[first], corpus.starts[-1]))
-    strata = tuple(how.strata.column("stratum").to_pylist())
-    return replace(shared, corpus=joined, sizes=how.strata.column("size").to_numpy(), names=strata)
+    strata = tuple(np.array(how.strata.column("stratum").to_pylist())[order].tolist())
+    return replace(shared, corpus=joined, sizes=how.strata.column("size").to_numpy()[order], names=strata)
 
 
 def _goal(positives: float, auc: float) -> float | None:
@@ -157,7 +166,8 @@ def study(replicates: int, seed: int, cases: Sequence[tuple[float, int]] = CASES
     rows = [simulate(p, n, auc, replicates, seed) for p, n in cases for auc in AUCS]
     return {
         "alpha": ALPHA,
-        "bands": BANDS,
+        "cuts": BANDS,
+        "most_bands": FEW,
         "joined_under": LEAST,
         "proportional_share": PROPORTIONAL_SHARE,
         "over_goal": [row for row in rows if row["goal"] is not None and row["ratio"] > row["goal"]],

@@ -6,7 +6,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from audit import commands, review_plan
+from audit import commands, plan_wording, review_plan
 from audit.cli import app
 from audit.errors import ConfigurationError
 
@@ -17,7 +17,7 @@ def planned(run, budget=None):
 
 
 def shown(result) -> str:
-    return "\n".join(line for line in review_plan.lines(result) if isinstance(line, str))
+    return "\n".join(line for line in plan_wording.lines(result) if isinstance(line, str))
 
 
 def before(run) -> dict[str, bytes]:
