@@ -31,6 +31,7 @@ from audit.model import Batch, Shard
 from audit.sources import ColumnMapping, FileSource, ReadLimits
 from audit.sources.columns import WELL_KNOWN
 from audit.sources.records import RecordBatches
+from audit.sources.shard_bytes import open_shard_bytes
 from audit.sources.tables import TableColumns
 
 #: ``records``: as records, not through a file.
@@ -68,6 +69,7 @@ def batches(
     small = replace(
         shard,
         uri=str(path),
+        etag=None,
         name="canaries",
         size=path.stat().st_size,
         file_size=path.stat().st_size,
@@ -156,7 +158,8 @@ def _warc_record(kind: str, document: Document, media: str, content: bytes) -> b
 
 
 def _parquet(documents: Sequence[Document], shard: Shard, columns: ColumnMapping) -> bytes:
-    metadata = pq.read_metadata(shard.uri)
+    with open_shard_bytes(shard.uri, shard.etag, shard.file_size) as file:
+        metadata = pq.read_metadata(file)
     found = TableColumns(metadata.schema.to_arrow_schema(), columns)
     table = _table(documents, metadata.schema.to_arrow_schema(), found)
     out = io.BytesIO()
@@ -176,7 +179,7 @@ def _codec(metadata: Any, found: TableColumns) -> str:
 
 
 def _arrow(documents: Sequence[Document], shard: Shard, columns: ColumnMapping) -> bytes:
-    schema = _arrow_schema(Path(shard.uri))
+    schema = _arrow_schema(shard)
     table = _table(documents, schema, TableColumns(schema, columns))
     sink = io.BytesIO()
     with pa.ipc.new_stream(sink, table.schema) as writer:
@@ -184,8 +187,8 @@ def _arrow(documents: Sequence[Document], shard: Shard, columns: ColumnMapping) 
     return sink.getvalue()
 
 
-def _arrow_schema(path: Path) -> pa.Schema:
-    with path.open("rb") as file:
+def _arrow_schema(shard: Shard) -> pa.Schema:
+    with open_shard_bytes(shard.uri, shard.etag, shard.file_size) as file:
         if file.read(6) == b"ARROW1":
             return pa.ipc.open_file(file).schema
         file.seek(0)

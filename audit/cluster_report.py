@@ -15,10 +15,11 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from audit import cluster_nature, facts, workkeys
 from audit.cluster_nature import Nature
-from audit.errors import InputError, RetryableError
+from audit.errors import InputError
 from audit.masking import mask
 from audit.resolving import Resolution, StoredSketches
 from audit.store import Part
@@ -126,7 +127,7 @@ def _part(
 
 def _clusters(corpus: StoredSketches, part: Part) -> list[_Cluster]:
     with duckdb.connect() as db:
-        rows = db.execute(_SELECT, {"part": str(corpus.store.path(part))}).fetchall()
+        rows = db.execute(_SELECT, {"part": str(corpus.store.local(part))}).fetchall()
     found: dict[str, list[Any]] = {}
     for row in rows:
         found.setdefault(row[0], []).append(row)
@@ -156,7 +157,7 @@ def _read(
     problem = "it is no longer where it was"
     try:
         texts = {position: text for _, position, text in corpus.texts({shard: positions})}
-    except (InputError, RetryableError) as error:
+    except InputError as error:
         problem = f"the source cannot be read ({type(error).__name__})"
     for position in positions:
         url, digest = known[position]
@@ -171,23 +172,21 @@ def _read(
 def _facts(
     corpus: StoredSketches, part: Part, positions: Sequence[int]
 ) -> dict[int, tuple[str | None, bytes]]:
-    rows = _select(corpus, part, "position, url, text_digest", positions)
+    rows = _select(corpus, part, ("position", "url", "text_digest"), positions)
     return {position: (url, digest) for position, url, digest in rows}
 
 
 def _findings(corpus: StoredSketches, part: Part, positions: Sequence[int]) -> dict[int, tuple[Any, ...]]:
-    rows = _select(corpus, part, "position, state, findings", positions)
+    rows = _select(corpus, part, ("position", "state", "findings"), positions)
     return {position: tuple(rest) for position, *rest in rows}
 
 
 def _select(
-    corpus: StoredSketches, part: Part, columns: str, positions: Sequence[int]
+    corpus: StoredSketches, part: Part, columns: Sequence[str], positions: Sequence[int]
 ) -> list[tuple[Any, ...]]:
-    with duckdb.connect() as db:
-        return db.execute(
-            f"SELECT {columns} FROM read_parquet($part) WHERE list_contains($positions, position)",
-            {"part": str(corpus.store.path(part)), "positions": list(positions)},
-        ).fetchall()
+    rows = corpus.store.read(part, list(columns))
+    rows = rows.filter(pc.is_in(rows.column("position"), value_set=pa.array(positions, pa.int64())))
+    return list(zip(*(rows.column(name).to_pylist() for name in columns), strict=True))
 
 
 def _told(

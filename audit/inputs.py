@@ -1,7 +1,7 @@
 """Remembers which content a file held when it was last read, to spare a resume the reading.
 
-A hint, not evidence: an entry counts only while the file's path, size and times are the same, and losing
-the file costs a second reading, never a wrong result.
+A hint, not evidence: an entry counts only while the path, size and times of the file are the same (of an
+object: its address, size and etag), and losing it costs a second reading, never a wrong result.
 """
 
 from __future__ import annotations
@@ -12,19 +12,22 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from audit.model import Shard
+from audit.object_addresses import is_object_address
 
-_Identity = tuple[str, str, int, int, int]
+_Identity = tuple[str, str, int, int | str, int]
 
 
 class SeenInputs:
-    """Digests by shard, path, size and times; appended to as shards are done."""
+    """Digests by shard, path, size and times or etag; appended to as shards are done."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._digests = dict(self._load())
 
     def digest(self, shard: Shard) -> str | None:
-        """The content's digest when the file looks as it did."""
+        """The content's digest when the file looks as it did; an object without an etag never does."""
+        if is_object_address(shard.uri) and shard.etag is None:
+            return None
         return self._digests.get(_identity(shard))
 
     def saw(self, shard: Shard, digest: str) -> None:
@@ -55,4 +58,5 @@ def _identity(shard: Shard) -> _Identity:
     where = str(Path(shard.uri).resolve()) if "://" not in shard.uri else shard.uri
     # Digested, since a path may name a person.
     place = hashlib.sha256(where.encode(errors="surrogateescape")).hexdigest()[:16]
-    return shard.shard, place, shard.file_size, shard.mtime_ns, shard.ctime_ns
+    version = shard.mtime_ns if shard.etag is None else shard.etag
+    return shard.shard, place, shard.file_size, version, shard.ctime_ns

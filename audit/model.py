@@ -84,6 +84,7 @@ class Shard:
         size: Bytes of this shard (of the cut, where there is one).
         start, stop: The cut: byte range (JSONL) or row groups (Parquet); None for a whole file.
         file_size, mtime_ns, ctime_ns: Of the file, to spare a resume the reading.
+        etag: Of an object on a store: the version that was listed, and alone may be read. None for a file.
     """
 
     shard: str
@@ -96,6 +97,7 @@ class Shard:
     file_size: int = 0
     mtime_ns: int = 0
     ctime_ns: int = 0
+    etag: str | None = None
 
 
 @dataclass(frozen=True)

@@ -194,7 +194,7 @@ def test_a_users_file_is_checked(tmp_path, text, message):
 def test_a_part_of_its_own_that_costs_no_second_reading(tmp_path):
     shard = shard_of(tmp_path, "a.jsonl", b"".join(line({"text": page(n)}) for n in range(5)))
     built = (config.build_screen("language", {}),)
-    args = (tmp_path / "parts", built, ColumnMapping(), ReadLimits(), "key", KEY)
+    args = (Store(tmp_path / "parts"), built, ColumnMapping(), ReadLimits(), "key", KEY)
     first = tasks.screen_shard(ShardTask(Screening(*args, Flock((one(),))), shard))
     assert first.documents == 5
     assert "canaries" in first.computed

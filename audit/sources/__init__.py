@@ -21,7 +21,9 @@ import pyarrow as pa
 
 from audit.errors import ConfigurationError, InputError
 from audit.model import Batch, Shard
-from audit.sources import formats
+from audit.object_addresses import is_object_address
+from audit.object_stores import ObjectFolder
+from audit.sources import formats, planning
 from audit.sources.columns import ColumnMapping
 from audit.sources.contracts import MIB, AddressSource, FileSource, ReadLimits, Source
 from audit.sources.planning import InputPlan, make_plan
@@ -35,6 +37,7 @@ __all__ = [
     "InputPlan",
     "ReadLimits",
     "Source",
+    "arrivals",
     "available",
     "content_digest",
     "documents_at",
@@ -86,7 +89,8 @@ def plan(
     """Turn input addresses into shards, sorted by name and cut; the same file listed twice appears once.
 
     An input is a file, a folder (all below it of known suffixes, hidden ones left out), a glob (``**``
-    too), an ``hf://`` address, or a folder that ``datasets.save_to_disk`` wrote. A shard's name is the
+    too), the same on an object store (``s3://``, ``gs://``, ``az://``), an ``hf://`` address, or a folder
+    that ``datasets.save_to_disk`` wrote. A shard's name is the
     path below the folder, below the part of a glob that is fixed, or below the file's own folder, so that
     a corpus that was moved keeps its shards; names that would be the same get as much of their root in
     front as tells them apart. Cuts depend on the files and ``shard_bytes`` only. An empty file is a shard
@@ -102,7 +106,7 @@ def plan(
 
     Raises:
         ConfigurationError: An input matches nothing, or its format or scheme is unknown.
-        RetryableError: The hub cannot be reached.
+        RetryableError: The hub or the store cannot be reached, or a store's listing keeps changing.
     """
     return list(inspect_inputs(inputs, format=format, shard_bytes=shard_bytes, base=base).shards)
 
@@ -115,6 +119,17 @@ def inspect_inputs(
         raise ConfigurationError("shard_bytes is not positive", key="run.shard_bytes")
     start = Path.cwd() if base is None else base.absolute()
     return make_plan(inputs, available(), format=format, shard_bytes=shard_bytes, base=start)
+
+
+def arrivals(inputs: Sequence[str], planned: InputPlan, *, format: str = "auto") -> Mapping[str, int]:
+    """Objects of the inputs that were not there when the plan was made: address -> bytes.
+
+    A store may list late, and others may write while a corpus is read; local folders are not looked at again.
+
+    Raises:
+        RetryableError: The store does not answer.
+    """
+    return planning.arrivals(inputs, available(), planned, format=format)
 
 
 def read(
@@ -241,9 +256,12 @@ def _by_format(format: str) -> Source:
 
 
 def _state(source: Source, shard: Shard) -> tuple[int, int] | None:
-    """Size and modification time; None for what is no file."""
-    if not isinstance(source, FileSource):
+    """Size and modification time; None for what is no file, or is read by its version."""
+    if not isinstance(source, FileSource) or shard.etag is not None:
         return None
+    if is_object_address(shard.uri):
+        found = ObjectFolder(shard.uri).head("")
+        return (-1, 0) if found is None else (found.size, found.modified_ns)
     try:
         status = Path(shard.uri).stat()
     except OSError as error:

@@ -106,10 +106,14 @@ class FileSource(Source, Protocol):
 
     suffixes: ClassVar[tuple[str, ...]]
 
-    def cut(self, path: Path, size: int, shard_bytes: int) -> Sequence[Cut]:
+    def cut(self, uri: str, size: int, shard_bytes: int) -> Sequence[Cut]:
         """Split a file into shards of about ``shard_bytes``; one cut of (None, None, size) for the whole.
 
-        A file that cannot be looked into stays whole: reading it reports why.
+        A file that cannot be looked into stays whole: reading it reports why. ``uri`` is a path or an
+        object's address (``shard_bytes.open_shard_bytes``).
+
+        Raises:
+            RetryableError: The store does not answer.
         """
         ...
 

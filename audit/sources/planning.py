@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import glob
 import hashlib
-import json
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from audit.errors import ConfigurationError
 from audit.model import Shard
+from audit.object_addresses import is_object_address
 from audit.sources.contracts import AddressSource, Cut, FileSource, Source
+from audit.sources.finding import KEY, Finder, InputFile, known_formats
+from audit.sources.objects import find_objects
 
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.\-]*)://", re.IGNORECASE)
-_SAVED = ("state.json", "dataset_info.json")
-_KEY = "corpus.inputs"
+_THREADS = 16
 
 
 @dataclass(frozen=True)
@@ -29,50 +29,55 @@ class InputPlan:
     Attributes:
         shards: In order of name and cut.
         skipped: Paths in folders and globs that are hidden or of no known suffix, sorted.
+        skipped_bytes: Of the skipped, those on object stores, with their sizes.
     """
 
     shards: tuple[Shard, ...]
     skipped: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _File:
-    path: Path
-    root: Path
-
-    @property
-    def name(self) -> str:
-        return os.fsencode(self.path.relative_to(self.root)).decode("utf-8", "replace")
+    skipped_bytes: Mapping[str, int] = field(default_factory=dict)
 
 
 def make_plan(
     inputs: Sequence[str], sources: Mapping[str, Source], *, format: str, shard_bytes: int, base: Path
 ) -> InputPlan:
     """See ``audit.sources.plan``."""
-    finder = _Finder(sources, format)
-    files: dict[Path, _File] = {}
+    finder = Finder(sources, format)
+    files: dict[str, InputFile] = {}
     streamed: dict[str, Shard] = {}
     for address in inputs:
-        if scheme := _ADDRESS.match(address):
-            streamed |= {
-                s.uri + s.name: s for s in _by_scheme(sources, scheme[1], address).shards(address, base)
-            }
+        scheme = _ADDRESS.match(address)
+        if scheme and not is_object_address(address):
+            streamed |= {s.uri + s.name: s for s in _by_scheme(sources, scheme[1]).shards(address, base)}
             continue
-        found = list(finder.find(address, base))
+        found = list(finder.objects(address) if scheme else finder.find(address, base))
         if not found:
             raise ConfigurationError(
-                f"{address!r} holds no file of a known format", key=_KEY, remedy=_known(sources)
+                f"{address!r} holds no file of a known format", key=KEY, remedy=known_formats(sources)
             )
         for file in found:
             # Through two roots: the longer name, whatever the order of the inputs.
-            files[file.path] = max(files.get(file.path, file), file, key=lambda f: (len(f.name), f.name))
+            files[file.uri] = max(files.get(file.uri, file), file, key=lambda f: (len(f.name), f.name))
     names = _unique_names(list(files.values()))
-    shards = [
-        s for f in files.values() for s in _shards(f.path, names[f.path], finder.source(f.path), shard_bytes)
-    ]
+    with ThreadPoolExecutor(_THREADS) as pool:  # looking into objects is waiting
+        cut = pool.map(lambda f: _shards(f, names[f.uri], finder.source(f.uri), shard_bytes), files.values())
+        shards = [shard for some in cut for shard in some]
     shards += _unique_streams(streamed.values(), {s.name for s in shards})
     shards.sort(key=_order)
-    return InputPlan(tuple(shards), tuple(sorted(map(str, finder.skipped - files.keys()))))
+    skipped = {uri: size for uri, size in finder.skipped.items() if uri not in files}
+    sizes = {uri: size for uri, size in skipped.items() if is_object_address(uri)}
+    return InputPlan(tuple(shards), tuple(sorted(skipped)), sizes)
+
+
+def arrivals(
+    inputs: Sequence[str], sources: Mapping[str, Source], planned: InputPlan, *, format: str
+) -> dict[str, int]:
+    """See ``audit.sources.arrivals``."""
+    finder = Finder(sources, format)
+    now: dict[str, int] = {}
+    for address in filter(is_object_address, inputs):
+        now |= {file.uri: file.info.size for file in finder.taken(find_objects(address)) if file.info}
+    known = {shard.uri for shard in planned.shards}.union(planned.skipped)
+    return {uri: size for uri, size in sorted({**finder.skipped, **now}.items()) if uri not in known}
 
 
 def _order(shard: Shard) -> tuple[str, int]:
@@ -81,156 +86,28 @@ def _order(shard: Shard) -> tuple[str, int]:
     return whole, shard.start or 0
 
 
-def _by_scheme(sources: Mapping[str, Source], scheme: str, address: str) -> AddressSource:
+def _by_scheme(sources: Mapping[str, Source], scheme: str) -> AddressSource:
     for source in sources.values():
         if isinstance(source, AddressSource) and source.scheme == scheme.lower():
             return source
-    raise ConfigurationError(f"{scheme}:// in {address!r} is not supported", key=_KEY, remedy=_known(sources))
-
-
-def _known(sources: Mapping[str, Source]) -> str:
-    suffixes = sorted(
-        {s for source in sources.values() if isinstance(source, FileSource) for s in source.suffixes}
+    # Unquoted: an address may be signed.
+    raise ConfigurationError(
+        f"{scheme}:// addresses are not supported", key=KEY, remedy=known_formats(sources)
     )
-    return f"Known are {', '.join(suffixes)} and hf:// addresses; set corpus.format for files of another name"
 
 
-class _Finder:
-    """Finds the files of an input, and tells their source by suffix."""
-
-    def __init__(self, sources: Mapping[str, Source], format: str) -> None:
-        self._forced = None if format == "auto" else _file_source(sources, format)
-        candidates = [self._forced] if self._forced else sources.values()
-        self._by_suffix = {
-            suffix: source
-            for source in candidates
-            if isinstance(source, FileSource)
-            for suffix in source.suffixes
-        }
-        self.skipped: set[Path] = set()
-
-    def source(self, path: Path) -> FileSource:
-        """The source of a file that was found."""
-        source = self._forced or self._of_suffix(path)
-        assert source is not None
-        return source
-
-    def _of_suffix(self, path: Path) -> FileSource | None:
-        name = path.name.lower()
-        found = [suffix for suffix in self._by_suffix if name.endswith(suffix)]
-        return self._by_suffix[max(found, key=len)] if found else None
-
-    def find(self, address: str, base: Path) -> Iterator[_File]:
-        """Files of a path or a glob.
-
-        Raises:
-            ConfigurationError: Nothing is there.
-        """
-        path = Path(os.path.normpath(base / address))
-        if os.path.lexists(path):
-            yield from self._take(path, path if path.is_dir() else path.parent)
-            return
-        # Not Path.glob: that one takes hidden files.
-        found = glob.glob(_pattern(address, base), recursive=True)  # noqa: PTH207
-        matches = sorted(map(Path, found))
-        if not matches:
-            raise ConfigurationError(
-                f"{address!r} matches nothing", key=_KEY, remedy=f"Relative paths start at {base}"
-            )
-        root = _fixed_prefix(path)
-        for match in matches:
-            yield from self._take(match, root)
-
-    def _take(self, path: Path, root: Path) -> Iterator[_File]:
-        if path.is_dir():
-            yield from self._walk(path, root, frozenset())
-        elif self._forced or self._of_suffix(path):
-            yield _File(path, root)
-        else:
-            self.skipped.add(path)
-
-    def _walk(self, folder: Path, root: Path, above: frozenset[Path]) -> Iterator[_File]:
-        real = folder.resolve()
-        if real in above:
-            return  # a link to a folder above
-        try:
-            entries = sorted(folder.iterdir())
-        except OSError as error:
-            raise ConfigurationError(
-                f"the folder {str(folder)!r} cannot be listed ({error.strerror})",
-                key=_KEY,
-                remedy="Allow reading it, or leave it out of the inputs",
-            ) from error
-        saved = _saved_files(folder, entries)
-        for entry in entries:
-            if entry.is_dir() and not entry.name.startswith("."):
-                yield from self._walk(entry, root, above | {real})
-            elif self._is_wanted(entry, saved):
-                yield _File(entry, root)
-            else:
-                self.skipped.add(entry)
-
-    def _is_wanted(self, entry: Path, saved: set[str] | None) -> bool:
-        if entry.name.startswith(".") or self._of_suffix(entry) is None:
-            return False
-        return saved is None or entry.name in saved
-
-
-def _file_source(sources: Mapping[str, Source], format: str) -> FileSource:
-    source = sources.get(format)
-    if not isinstance(source, FileSource):
-        names = [name for name, known in sources.items() if isinstance(known, FileSource)]
-        raise ConfigurationError(
-            f"{format!r} is no file format",
-            key="corpus.format",
-            remedy=f"Use auto, {', '.join(sorted(names))}",
-        )
-    return source
-
-
-def _saved_files(folder: Path, entries: Iterable[Path]) -> set[str] | None:
-    """Data files of a folder that ``datasets.save_to_disk`` wrote; None for other folders.
-
-    Such a folder may also hold cached intermediate results, which are no part of the data set.
-    """
-    names = {entry.name for entry in entries}
-    if "dataset_dict.json" in names:
-        return set()
-    if not names.issuperset(_SAVED):
-        return None
-    try:
-        state = json.loads((folder / "state.json").read_bytes())
-        return {str(file["filename"]) for file in state["_data_files"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {name for name in names if name.endswith(".arrow") and not name.startswith("cache-")}
-
-
-def _pattern(address: str, base: Path) -> str:
-    return address if Path(address).is_absolute() else str(Path(glob.escape(str(base))) / address)
-
-
-def _fixed_prefix(pattern: Path) -> Path:
-    fixed: list[str] = []
-    for part in pattern.parts[:-1]:
-        if glob.has_magic(part):
-            break
-        fixed.append(part)
-    return Path(*fixed)
-
-
-def _unique_names(files: Sequence[_File]) -> dict[Path, str]:
+def _unique_names(files: Sequence[InputFile]) -> dict[str, str]:
     """Names below the roots; where two are the same, with as much of the root as tells them apart."""
-    names = {file.path: file.name for file in files}
+    names = {file.uri: file.name for file in files}
     depth = 0
     while shared := {name for name, count in Counter(names.values()).items() if count > 1}:
         depth += 1
-        names |= {f.path: _with_root(f, depth) for f in files if names[f.path] in shared}
+        names |= {f.uri: _with_root(f, depth) for f in files if names[f.uri] in shared}
     return names
 
 
-def _with_root(file: _File, depth: int) -> str:
-    parts = file.root.parts[1:]
-    return "/".join([*parts[max(0, len(parts) - depth) :], file.name])
+def _with_root(file: InputFile, depth: int) -> str:
+    return "/".join([*file.root[max(0, len(file.root) - depth) :], file.name])
 
 
 def _unique_streams(streamed: Iterable[Shard], taken: set[str]) -> Iterator[Shard]:
@@ -244,16 +121,27 @@ def _unique_streams(streamed: Iterable[Shard], taken: set[str]) -> Iterator[Shar
         yield shard
 
 
-def _shards(path: Path, name: str, source: FileSource, shard_bytes: int) -> Iterator[Shard]:
-    try:
-        status = path.stat()
-        size, mtime, ctime = status.st_size, status.st_mtime_ns, status.st_ctime_ns
-    except OSError:
-        size, mtime, ctime = 0, 0, 0  # a broken link: reading it reports why
-    cuts = source.cut(path, size, shard_bytes) if size else [Cut(None, None, 0)]
+def _shards(file: InputFile, name: str, source: FileSource, shard_bytes: int) -> list[Shard]:
+    size, mtime, ctime = _status(file)
+    etag = file.info.etag if file.info else None
+    cuts = source.cut(file.uri, size, shard_bytes) if size else [Cut(None, None, 0)]
+    found = []
     for start, stop, part_size in cuts:
         part = name if start is None else f"{name}:{start}-{stop}"
-        yield Shard(shard_id(part), str(path), part, source.name, part_size, start, stop, size, mtime, ctime)
+        state = (size, mtime, ctime, etag)
+        found.append(Shard(shard_id(part), file.uri, part, source.name, part_size, start, stop, *state))
+    return found
+
+
+def _status(file: InputFile) -> tuple[int, int, int]:
+    """Size and times; an object's version is told by its etag, where it has one, not by a time."""
+    if file.info is not None:
+        return file.info.size, 0 if file.info.etag else file.info.modified_ns, 0
+    try:
+        status = Path(file.uri).stat()
+    except OSError:
+        return 0, 0, 0  # a broken link: reading it reports why
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def shard_id(name: str) -> str:

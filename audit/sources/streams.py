@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Final, Self
 import zstandard
 from isal import igzip_lib
 
-from audit.errors import InputError
+from audit import meter
+from audit.errors import AuditError, InputError
+from audit.sources.shard_bytes import announce, open_shard_bytes
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -37,6 +39,7 @@ class ContentDigest:
     def update(self, data: bytes | memoryview) -> None:
         """Add bytes."""
         self._sha256.update(data)
+        meter.beat()  # of a file that is only digested there is no other sign of life
 
     def hexdigest(self) -> str:
         """64 hex digits."""
@@ -55,11 +58,13 @@ class ShardFile(io.RawIOBase):
 
     Raises:
         OSError: The file cannot be opened or read.
+        InputError: The object cannot be read, or has changed; from reading too.
+        RetryableError: The store does not answer; from reading too.
     """
 
     def __init__(self, shard: Shard, digest: ContentDigest | None = None) -> None:
         self._digest = digest
-        self._file = io.FileIO(shard.uri)
+        self._file = open_shard_bytes(shard.uri, shard.etag, shard.file_size)
         self._left: int | None = None
         self.taken = 0  # bytes read so far
         if shard.start is not None and shard.stop is not None:
@@ -70,6 +75,9 @@ class ShardFile(io.RawIOBase):
                 raise
             self._left = end - begin
             self._file.seek(begin)
+            announce(self._file, begin, end)
+        else:
+            announce(self._file, 0, shard.file_size)
 
     def readable(self) -> bool:
         """True."""
@@ -80,7 +88,7 @@ class ShardFile(io.RawIOBase):
         view = memoryview(buffer).cast("B")
         if self._left is not None:
             view = view[: self._left]
-        count = self._file.readinto(view) if view else 0
+        count = (self._file.readinto(view) if view else 0) or 0
         if self._left is not None:
             self._left -= count
         self.taken += count
@@ -111,7 +119,7 @@ def digest_file(shard: Shard, digest: ContentDigest) -> None:
         pass
 
 
-def owned_range(file: io.FileIO, start: int, stop: int) -> tuple[int, int]:
+def owned_range(file: io.RawIOBase, start: int, stop: int) -> tuple[int, int]:
     """The bytes of the lines that begin in ``[start, stop)``: a range too, perhaps empty."""
     begin = _line_start(file, start, stop)
     if begin >= stop:
@@ -119,7 +127,7 @@ def owned_range(file: io.FileIO, start: int, stop: int) -> tuple[int, int]:
     return begin, _line_start(file, stop, None)
 
 
-def _line_start(file: io.FileIO, offset: int, limit: int | None) -> int:
+def _line_start(file: io.RawIOBase, offset: int, limit: int | None) -> int:
     """Where the first line at or after an offset begins; looks no further than ``limit``."""
     if offset == 0:
         return 0
@@ -202,12 +210,12 @@ def _unzstd(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def is_compressed(path: str | os.PathLike[str]) -> bool:
-    """Whether a file begins as gzip or zstd.
+    """Whether a file, or an object, begins as gzip or zstd.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: It cannot be read; for an object as ``open_shard_bytes``.
     """
-    with io.FileIO(os.fspath(path)) as file:
+    with open_shard_bytes(os.fspath(path)) as file:
         return (file.read(4) or b"").startswith((_GZIP, *_ZSTD))
 
 
@@ -221,7 +229,7 @@ class BlockReader(io.RawIOBase):
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces, self._rest, self._position = pieces, b"", 0
         self.tail = b""  # the last bytes that were read, up to four
-        self.failure: InputError | None = None
+        self.failure: AuditError | None = None
 
     def readable(self) -> bool:
         """True."""
@@ -248,6 +256,6 @@ class BlockReader(io.RawIOBase):
             return b""
         try:
             return next(self._pieces, b"")
-        except InputError as failure:
+        except AuditError as failure:
             self.failure = failure
             return b""

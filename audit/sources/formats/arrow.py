@@ -12,8 +12,10 @@ import pyarrow.ipc
 
 from audit.errors import InputError
 from audit.model import Batch, Shard
+from audit.object_addresses import is_object_address
 from audit.sources.columns import ColumnMapping
 from audit.sources.contracts import Cut, ReadLimits
+from audit.sources.shard_bytes import open_shard_bytes
 from audit.sources.streams import ContentDigest, ShardFile, digest_file
 from audit.sources.tables import TableBatches, TableColumns
 
@@ -30,7 +32,7 @@ class Arrow:
     libraries: ClassVar[tuple[str, ...]] = ("pyarrow",)
     suffixes: ClassVar[tuple[str, ...]] = (".arrow", ".feather")
 
-    def cut(self, path: Path, size: int, shard_bytes: int) -> Sequence[Cut]:  # noqa: ARG002
+    def cut(self, uri: str, size: int, shard_bytes: int) -> Sequence[Cut]:  # noqa: ARG002
         """Always whole: ``save_to_disk`` has cut already."""
         return [Cut(None, None, size)]
 
@@ -43,7 +45,7 @@ class Arrow:
         wanted: frozenset[int] | None,
     ) -> Iterator[Batch]:
         """As in ``Source``."""
-        if shard.file_size == 0 and Path(shard.uri).stat().st_size == 0:
+        if shard.file_size == 0 and (is_object_address(shard.uri) or Path(shard.uri).stat().st_size == 0):
             return
         first, told = 0, 0
         with ShardFile(shard, digest) as file:
@@ -86,6 +88,6 @@ def _tables(file: io.BufferedReader) -> Iterator[pa.RecordBatch]:
 
 
 def _tail(shard: Shard) -> bytes:
-    with Path(shard.uri).open("rb") as file:
+    with open_shard_bytes(shard.uri, shard.etag, shard.file_size) as file:
         file.seek(max(0, file.seek(0, io.SEEK_END) - 8))
-        return file.read()
+        return file.read() or b""

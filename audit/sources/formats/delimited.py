@@ -37,7 +37,7 @@ class Delimited:
         stem + end for stem in (".csv", ".tsv") for end in ("", ".gz", ".zst")
     )
 
-    def cut(self, path: Path, size: int, shard_bytes: int) -> Sequence[Cut]:  # noqa: ARG002
+    def cut(self, uri: str, size: int, shard_bytes: int) -> Sequence[Cut]:  # noqa: ARG002
         """Always whole: a line may lie within a quoted field."""
         return [Cut(None, None, size)]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import orjson
 
+from audit.errors import InputError
 from audit.model import Batch, Shard
 from audit.sources.columns import ColumnMapping
 from audit.sources.contracts import Cut, ReadLimits
@@ -36,9 +36,9 @@ class JsonLines:
         stem + end for stem in (".jsonl", ".ndjson", ".json") for end in ("", ".gz", ".zst")
     )
 
-    def cut(self, path: Path, size: int, shard_bytes: int) -> Sequence[Cut]:
+    def cut(self, uri: str, size: int, shard_bytes: int) -> Sequence[Cut]:
         """Byte ranges at multiples of ``shard_bytes``; compressed files stay whole."""
-        if size <= shard_bytes or _is_compressed(path):
+        if size <= shard_bytes or _is_compressed(uri):
             return [Cut(None, None, size)]
         starts = range(0, size, shard_bytes)
         return [Cut(at, min(at + shard_bytes, size), min(shard_bytes, size - at)) for at in starts]
@@ -68,10 +68,10 @@ class JsonLines:
         digest_file(shard, digest)
 
 
-def _is_compressed(path: Path) -> bool:
+def _is_compressed(uri: str) -> bool:
     try:
-        return is_compressed(path)
-    except OSError:
+        return is_compressed(uri)
+    except (OSError, InputError):
         return True  # whole: reading it reports why
 
 

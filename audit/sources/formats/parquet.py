@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -12,13 +12,17 @@ import pyarrow.parquet as pq
 
 from audit.errors import InputError
 from audit.model import Batch, Shard
+from audit.object_addresses import is_object_address
+from audit.object_bytes import BLOCK, ObjectBytes
 from audit.sources.columns import ColumnMapping
 from audit.sources.contracts import Cut, ReadLimits
-from audit.sources.streams import ContentDigest, digest_file
+from audit.sources.shard_bytes import feed, open_shard_bytes, spooled
+from audit.sources.streams import ContentDigest
 from audit.sources.tables import TableBatches, TableColumns
 
 _BUFFER = 1 << 20
 _FOOTER_TAIL = 8  # length of the footer, and the magic number
+_SPOOL_BYTES = 4 << 30  # larger shards of objects (one vast row group) are fetched twice instead
 
 
 class Parquet:
@@ -33,14 +37,15 @@ class Parquet:
     libraries: ClassVar[tuple[str, ...]] = ("pyarrow",)
     suffixes: ClassVar[tuple[str, ...]] = (".parquet", ".pq")
 
-    def cut(self, path: Path, size: int, shard_bytes: int) -> Sequence[Cut]:
+    def cut(self, uri: str, size: int, shard_bytes: int) -> Sequence[Cut]:
         """Groups of row groups of at most ``shard_bytes``, compressed; at least one a group."""
         whole = [Cut(None, None, size)]
         if size <= shard_bytes:
             return whole
         try:
-            metadata = pq.read_metadata(path)
-        except (pa.ArrowException, OSError):
+            with open_shard_bytes(uri, None, size if is_object_address(uri) else None) as file:
+                metadata = pq.read_metadata(file)
+        except (pa.ArrowException, OSError, InputError):
             return whole
         cuts = list(
             _cuts([_stored_bytes(metadata.row_group(i)) for i in range(metadata.num_row_groups)], shard_bytes)
@@ -56,34 +61,46 @@ class Parquet:
         wanted: frozenset[int] | None,
     ) -> Iterator[Batch]:
         """As in ``Source``."""
-        if digest is not None:
-            self.digest(shard, digest)
-        with Path(shard.uri).open("rb") as handle:
-            yield from _read(handle, shard, columns, limits, wanted)
+        with ExitStack() as stack:
+            file = stack.enter_context(open_shard_bytes(shard.uri, shard.etag, shard.file_size))
+            if digest is not None and is_object_address(shard.uri) and shard.size <= _SPOOL_BYTES:
+                spans = _spans(file, shard)
+                file = stack.enter_context(spooled(file, spans, shard.file_size, digest.update))
+            elif digest is not None:
+                _digest(file, shard, digest)
+            yield from _read(file, shard, columns, limits, wanted)
 
     def digest(self, shard: Shard, digest: ContentDigest) -> None:
         """As in ``Source``."""
-        if shard.start is None or shard.stop is None:
-            digest_file(shard, digest)
-            return
-        with Path(shard.uri).open("rb") as handle:
-            metadata = _open(handle).metadata
-            _check_cut(shard, metadata)
-            groups = [metadata.row_group(i) for i in range(shard.start, shard.stop)]
-            begin, end = min(map(_begin, groups)), max(map(_end, groups))
-            _feed(handle, begin, end, digest)
-            size = handle.seek(0, io.SEEK_END)
-            _feed(handle, size - _FOOTER_TAIL - metadata.serialized_size, size, digest)
+        with open_shard_bytes(shard.uri, shard.etag, shard.file_size) as file:
+            _digest(file, shard, digest)
+
+
+def _digest(file: io.RawIOBase, shard: Shard, digest: ContentDigest) -> None:
+    for begin, end in _spans(file, shard):
+        feed(file, begin, end, digest.update)
+
+
+def _spans(file: io.RawIOBase, shard: Shard) -> list[tuple[int, int]]:
+    """Ranges of bytes that the shard is: the whole file, or its row groups and the footer."""
+    size = file.seek(0, io.SEEK_END)
+    if shard.start is None or shard.stop is None:
+        return [(0, size)]
+    metadata = _open(file).metadata
+    _check_cut(shard, metadata)
+    groups = [metadata.row_group(i) for i in range(shard.start, shard.stop)]
+    footer = size - _FOOTER_TAIL - metadata.serialized_size
+    return [(min(map(_begin, groups)), max(map(_end, groups))), (footer, size)]
 
 
 def _read(
-    handle: io.BufferedReader,
+    handle: io.RawIOBase,
     shard: Shard,
     columns: ColumnMapping,
     limits: ReadLimits,
     wanted: frozenset[int] | None,
 ) -> Iterator[Batch]:
-    file = _open(handle)
+    file = _open(handle, gather=wanted is not None)
     _check_cut(shard, file.metadata)
     found = TableColumns(file.schema_arrow, columns)
     batches = TableBatches(shard, found, limits)
@@ -101,9 +118,12 @@ def _read(
             first += table.num_rows
 
 
-def _open(handle: io.BufferedReader) -> pq.ParquetFile:
+def _open(handle: io.RawIOBase, *, gather: bool = False) -> pq.ParquetFile:
+    """Open; of an object, ``gather`` fetches the columns of a row group together."""
+    far = isinstance(handle, ObjectBytes)
+    buffer = BLOCK if far else _BUFFER  # a request costs more than its bytes
     try:
-        return pq.ParquetFile(handle, buffer_size=_BUFFER, pre_buffer=False)
+        return pq.ParquetFile(handle, buffer_size=buffer, pre_buffer=far and gather)
     except (pa.ArrowException, OSError) as error:
         raise InputError("unreadable", f"not a sound Parquet file ({type(error).__name__})") from error
 
@@ -190,10 +210,3 @@ def _end(group: Any) -> int:
 def _chunk_start(chunk: Any) -> int:
     dictionary = chunk.dictionary_page_offset
     return int(min(dictionary, chunk.data_page_offset) if dictionary else chunk.data_page_offset)
-
-
-def _feed(handle: io.BufferedReader, begin: int, end: int, digest: ContentDigest) -> None:
-    handle.seek(begin)
-    while begin < end and (block := handle.read(min(_BUFFER, end - begin))):
-        digest.update(block)
-        begin += len(block)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 from fastwarc.warc import ArchiveIterator, WarcRecordType
@@ -44,7 +43,7 @@ class Warc:
     libraries: ClassVar[tuple[str, ...]] = ("fastwarc", "resiliparse", "isal", "zstandard")
     suffixes: ClassVar[tuple[str, ...]] = (".warc", ".warc.gz", ".wet", ".wet.gz")
 
-    def cut(self, path: Path, size: int, shard_bytes: int) -> Sequence[Cut]:  # noqa: ARG002
+    def cut(self, uri: str, size: int, shard_bytes: int) -> Sequence[Cut]:  # noqa: ARG002
         """Always whole."""
         return [Cut(None, None, size)]
 
