@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,10 +64,15 @@ class _Tail:
 
 
 class Journal:
-    """A run's ``journal.jsonl``. Reading never writes; the first ``append`` makes the file."""
+    """A run's ``journal.jsonl``. Reading never writes; the first ``append`` makes the file.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Args:
+        path: The file.
+        appended: Called after each line.
+    """
+
+    def __init__(self, path: Path, appended: Callable[[], None] | None = None) -> None:
+        self.path, self._appended = path, appended
 
     @property
     def head(self) -> str:
@@ -103,7 +108,9 @@ class Journal:
                 tail = self._tail()
             line, digest = _line(tail.last, stamp, event, data)
             self._write(line)
-            return digest
+        if self._appended is not None:
+            self._appended()
+        return digest
 
     def read(self) -> Iterator[Entry]:
         """Yield the entries in order; an incomplete last line is none.

@@ -8,8 +8,8 @@ entries those of incomplete lines that a crash left. What none of them accounts 
 from __future__ import annotations
 
 import json
-import os
 import re
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,7 +18,9 @@ from typing import Any
 
 from audit.errors import ConfigurationError
 from audit.lineage.journal import RECOVERED, Entry, Journal, Problem
-from audit.store import digest_file
+from audit.lineage.places import RESTORE, Folder, Objects, Place
+from audit.object_stores import ObjectFolder
+from audit.store import digest_file, write_atomically
 
 JOURNAL = "journal.jsonl"
 
@@ -31,9 +33,9 @@ COMPLETED = "completed"
 JUDGED = "judged"
 
 #: Neither evidence nor read as such: locks, caches, work in progress, parts of other settings.
-_IGNORED = re.compile(r"\.lock|cache/.*|parts/\.(?:tmp|retired)/.*|(?:.*/)?\.[^/]+\.[0-9a-f]{32}")
-
-_RESTORE = "Restore it from a copy, or run the audit again into a new folder"
+_IGNORED = re.compile(
+    r"\.lock|\.pull|\.lease|\.mirror\.json|cache/.*|parts/\.(?:tmp|retired)/.*|(?:.*/)?\.[^/]+\.[0-9a-f]{32}"
+)
 
 
 @dataclass(frozen=True)
@@ -70,18 +72,38 @@ def verify(run_folder: Path, expected_head: str | None = None) -> Report:
     """
     if not run_folder.is_dir():
         raise ConfigurationError("no such run folder", file=str(run_folder), remedy="Name an existing run")
-    journal = Journal(run_folder / JOURNAL)
+    return _verify(Folder(run_folder), Journal(run_folder / JOURNAL), expected_head)
+
+
+def verify_objects(remote: ObjectFolder, expected_head: str | None = None) -> Report:
+    """Check all evidence of a run on an object store, reading every byte of it there; see ``verify``.
+
+    Raises:
+        ConfigurationError: There is nothing at that address.
+        RetryableError: The store does not answer.
+    """
+    place = Objects(remote)
+    if not place.names():
+        raise ConfigurationError("no such run", file=remote.address, remedy="Name an existing run")
+    with tempfile.TemporaryDirectory(prefix="audit-verify-") as folder:
+        journal = Journal(Path(folder) / JOURNAL)
+        if (content := place.content(JOURNAL)) is not None:
+            write_atomically(journal.path, content)
+        return _verify(place, journal, expected_head)
+
+
+def _verify(place: Place, journal: Journal, expected_head: str | None) -> Report:
     problems = journal.verify(expected_head)
     entries = [item for item in journal.scan() if isinstance(item, Entry)]
     expected, complaints = _accounted(entries)
     if any(entry.event == COMPLETED for entry in entries):
-        parts, part_complaints = _parts(run_folder, expected)
+        parts, part_complaints = _parts(place, expected)
         expected |= parts
-        complaints += [*part_complaints, *_unaccounted(run_folder, expected)]
+        complaints += [*part_complaints, *_unaccounted(place, expected)]
     else:
         remedy = "Give the command that made the run again: it resumes and completes it"
         complaints.append(Problem(JOURNAL, "no completed audit is journaled", remedy))
-    checked = _check(run_folder, expected)
+    checked = _check(place, expected)
     problems += [*complaints, *(problem for problem, _ in checked if problem)]
     size = journal.path.stat().st_size if journal.path.exists() else 0
     return Report(
@@ -119,7 +141,7 @@ def _accounted(entries: Iterable[Entry]) -> tuple[dict[str, _Expected], list[Pro
         if _is_inside(name) and isinstance(digest, str):
             expected[name] = _Expected(digest)
         else:
-            problems.append(Problem(JOURNAL, "a journaled file has no usable path or digest", _RESTORE))
+            problems.append(Problem(JOURNAL, "a journaled file has no usable path or digest", RESTORE))
     return expected, problems
 
 
@@ -132,18 +154,18 @@ def _is_inside(name: str) -> bool:
     return bool(name) and not path.is_absolute() and ".." not in path.parts
 
 
-def _parts(folder: Path, expected: Mapping[str, _Expected]) -> tuple[dict[str, _Expected], list[Problem]]:
+def _parts(place: Place, expected: Mapping[str, _Expected]) -> tuple[dict[str, _Expected], list[Problem]]:
     """Read the index of parts."""
     if PARTS_INDEX not in expected:
-        return {}, [Problem(JOURNAL, f"the completed audit does not account for {PARTS_INDEX}", _RESTORE)]
-    path = folder / PARTS_INDEX
-    if not path.is_file():
+        return {}, [Problem(JOURNAL, f"the completed audit does not account for {PARTS_INDEX}", RESTORE)]
+    lines = place.content(PARTS_INDEX)
+    if lines is None:
         return {}, []  # reported as missing with the other files
     parts, problems = {}, []
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+    for number, line in enumerate(lines.splitlines(), 1):
         part = _index_line(line)
         if part is None:
-            problems.append(Problem(PARTS_INDEX, f"line {number} is not an entry of the index", _RESTORE))
+            problems.append(Problem(PARTS_INDEX, f"line {number} is not an entry of the index", RESTORE))
         else:
             parts[part["path"]] = _Expected(part["sha256"], part["bytes"])
     return parts, problems
@@ -159,45 +181,31 @@ def _index_line(line: bytes) -> dict[str, Any] | None:
     return part if usable and _is_inside(part["path"]) else None
 
 
-def _check(folder: Path, expected: Mapping[str, _Expected]) -> list[tuple[Problem | None, int | None]]:
+def _check(place: Place, expected: Mapping[str, _Expected]) -> list[tuple[Problem | None, int | None]]:
     """Read every file that is accounted for; yields what is wrong and how many bytes were read."""
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(lambda name: _check_file(folder, name, expected[name]), sorted(expected)))
+        return list(pool.map(lambda name: _check_file(place, name, expected[name]), sorted(expected)))
 
 
-def _check_file(folder: Path, name: str, expected: _Expected) -> tuple[Problem | None, int | None]:
-    path = folder / name
-    if path.is_symlink():
-        return Problem(name, "a link, so what it leads to may change", _RESTORE), None
-    if not path.is_file():
-        return Problem(name, "missing", _RESTORE), None
-    try:
-        size, digest = path.stat().st_size, digest_file(path)
-    except OSError as error:
-        return Problem(
-            name, f"cannot be read ({error.strerror})", "Make it readable, then verify again"
-        ), None
+def _check_file(place: Place, name: str, expected: _Expected) -> tuple[Problem | None, int | None]:
+    size = place.size(name)
+    if isinstance(size, Problem):
+        return size, None
+    digest = place.digest(name)
+    if isinstance(digest, Problem):
+        return digest, None
     if expected.bytes is not None and size != expected.bytes:
         what = "truncated" if size < expected.bytes else "grown"
-        return Problem(name, f"{what}: {size} bytes instead of {expected.bytes}", _RESTORE), size
+        return Problem(name, f"{what}: {size} bytes instead of {expected.bytes}", RESTORE), size
     if digest != expected.digest:
-        return Problem(name, "changed: its digest is not the journaled one", _RESTORE), size
+        return Problem(name, "changed: its digest is not the journaled one", RESTORE), size
     return None, size
 
 
-def _unaccounted(folder: Path, expected: Mapping[str, _Expected]) -> Iterator[Problem]:
-    for name in _files(folder):
+def _unaccounted(place: Place, expected: Mapping[str, _Expected]) -> Iterator[Problem]:
+    for name in place.names():
         if name not in expected and name != JOURNAL and not _IGNORED.fullmatch(name):
             yield Problem(name, "unaccounted: nothing journaled speaks of it", _remedy(name))
-
-
-def _files(folder: Path) -> list[str]:
-    """All files and links, links to folders included, by relative path."""
-    found = []
-    for parent, folders, files in os.walk(folder):
-        links = [name for name in folders if (Path(parent) / name).is_symlink()]
-        found += [(Path(parent) / name).relative_to(folder).as_posix() for name in [*files, *links]]
-    return sorted(found)
 
 
 def _remedy(name: str) -> str:
