@@ -20,6 +20,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from audit.array_files import new_mapped, read_array, write_array
 from audit.exchange import STRETCH, Matrix, Runner, mapped, threads
 from audit.kernels.banding import agreements
 from audit.kernels.leaders import lead, least_agreement, neighbours_of
@@ -178,7 +179,7 @@ def _doubt(signatures: Matrix, rules: Rules, file: Path) -> Path:
     pairs = mapped(file, np.uint64)
     agree = _agreements(signatures, pairs)
     out = file.with_name(f"doubt-{file.name}")
-    pairs[agree < rules.accept_from(signatures.width)].tofile(out)
+    write_array(out, pairs[agree < rules.accept_from(signatures.width)])
     return out
 
 
@@ -186,7 +187,7 @@ def _settle(signatures: Matrix, rules: Rules, exact: Exact, file: Path) -> tuple
     """Write the pairs of a file that are accepted, and those settled exactly; return where."""
     pairs = mapped(file, np.uint64)
     doubt = file.with_name(f"doubt-{file.name}")
-    settled = np.fromfile(doubt, np.uint64)
+    settled = read_array(doubt, np.uint64)
     values = similarities(signatures.width)[_agreements(signatures, pairs)]
     exactly = exact.jaccard(settled)
     values[np.searchsorted(pairs, settled)] = exactly
@@ -205,8 +206,8 @@ def _agreements(signatures: Matrix, pairs: Pairs) -> npt.NDArray[np.int32]:
 
 
 def _write(path: Path, pairs: Pairs, values: Similarities) -> Path:
-    pairs.tofile(path)
-    values.tofile(_values(path))
+    write_array(path, pairs)
+    write_array(_values(path), values)
     return path
 
 
@@ -282,7 +283,7 @@ def _adjacency(pairs: Pairs, n: int, file: Path) -> tuple[npt.NDArray[np.int64],
     np.cumsum(bounds, out=bounds)
     if not len(pairs):
         return bounds, np.empty(0, np.uint32)
-    neighbours = np.memmap(file, np.uint32, "w+", shape=(2 * len(pairs),))
+    neighbours = new_mapped(file, np.uint32, (2 * len(pairs),))
     neighbours_of(pairs, bounds, np.asarray(neighbours))
     neighbours.flush()
     return bounds, np.asarray(neighbours)

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from audit.array_files import read_array, write_array
 from audit.clusters import Rules
 from audit.duplicate_groups import DigestGroups
 from audit.exchange import STRETCH, Matrix, Runner, mapped, read_partition, threads
@@ -134,7 +135,7 @@ def match(task: Match) -> tuple[int, int]:
         similarity,
     )
     found["node"], found["match"], found["similarity"] = nodes, matches, similarity
-    found[matches != NONE].tofile(task.found)
+    write_array(task.found, found[matches != NONE])
     return int(counts[0]), int(counts[1])
 
 
@@ -191,7 +192,7 @@ def find_matches(corpora: Corpora, rules: Rules, folder: Path, runner: Runner = 
         ]
         for task, counts in zip(tasks, runner(match, tasks), strict=True):
             compared, settled = compared + counts[0], settled + counts[1]
-            _better(np.fromfile(task.found, _FOUND), best, partner)
+            _better(read_array(task.found, _FOUND), best, partner)
             task.found.unlink()
         for spilled in spills:
             spilled.out.unlink()
@@ -202,7 +203,7 @@ def _write_roles(corpora: Corpora, path: Path) -> None:
     """A group of both corpora is matched already; it may match others."""
     roles = np.where(corpora.reference != NONE, 2, 0).astype(np.uint8)
     roles[: corpora.own_nodes] += corpora.reference[: corpora.own_nodes] == NONE
-    roles.tofile(path)
+    write_array(path, roles)
 
 
 def _better(found: npt.NDArray[np.void], best: npt.NDArray[np.float32], partner: Numbers) -> None:

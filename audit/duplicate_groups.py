@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from audit.array_files import read_array, write_array
 from audit.errors import FatalError
 from audit.exchange import STRETCH, Runner, mapped, partition_bits, threads
 from audit.kernels.buffers import fixed_size_rows
@@ -100,7 +101,7 @@ def _write_records(
         for shard, table in tables:
             present = sketched(table, column)
             _append(present[column].combine_chunks(), sum(sizes), digests)
-            present["position"].to_numpy().astype(np.int64, copy=False).tofile(places)
+            write_array(places, present["position"].to_numpy().astype(np.int64, copy=False))
             shards.append(shard)
             sizes.append(len(present))
             pa.default_memory_pool().release_unused()
@@ -114,7 +115,7 @@ def _append(digests: pa.Array, number: int, file: BinaryIO) -> None:
     rows = np.empty(len(digests), _RECORD)
     rows["high"], rows["low"] = words[:, 0], words[:, 1]
     rows["document"] = np.arange(number, number + len(digests), dtype=np.uint32)
-    rows.tofile(file)
+    write_array(file, rows)
 
 
 def _stretches(count: int, size: int) -> list[tuple[int, int]]:
@@ -125,14 +126,13 @@ def _spill_digests(records: Path, bits: int, stretch: tuple[int, int]) -> Path:
     """Write one stretch's records sorted by the first word, the bounds of the partitions in front."""
     start, stop = stretch
     path = records.with_name(f"digests.{start}")
-    rows = np.fromfile(records, _RECORD, stop - start, offset=start * _RECORD.itemsize)
+    rows = read_array(records, _RECORD, stop - start, start * _RECORD.itemsize)
     rows = rows[np.argsort(rows["high"], kind="stable")]
     limits = np.arange(1, 1 << bits, dtype=np.uint64) << np.uint64(64 - bits if bits else 0)
     with path.open("wb") as file:
-        np.concatenate(([0], np.searchsorted(rows["high"], limits), [len(rows)])).astype(np.int64).tofile(
-            file
-        )
-        rows.tofile(file)
+        bounds = np.concatenate(([0], np.searchsorted(rows["high"], limits), [len(rows)]))
+        write_array(file, bounds.astype(np.int64))
+        write_array(file, rows)
     return path
 
 
@@ -147,9 +147,9 @@ def _copies(spills: Sequence[Path], bits: int, partition: int) -> tuple[Numbers,
 
 
 def _range(path: Path, bits: int, partition: int) -> npt.NDArray[np.void]:
-    start, stop = (int(bound) for bound in np.fromfile(path, np.int64, 2, offset=8 * partition))
+    start, stop = (int(bound) for bound in read_array(path, np.int64, 2, 8 * partition))
     header = 8 * ((1 << bits) + 1)
-    return np.fromfile(path, _RECORD, stop - start, offset=header + start * _RECORD.itemsize)
+    return read_array(path, _RECORD, stop - start, header + start * _RECORD.itemsize)
 
 
 def _numbered(first: Numbers) -> tuple[Numbers, Numbers]:

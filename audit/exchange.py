@@ -19,6 +19,8 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from audit.array_files import read_array, write_array
+
 Keys = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.uint32]
 Task = TypeVar("Task")
@@ -86,9 +88,9 @@ def spill(path: Path, keys: Keys, numbers: Numbers, bits: int) -> None:
     starts = np.arange(1 << bits, dtype=np.uint64) << np.uint64(64 - bits) if bits else np.zeros(1, np.uint64)
     bounds = np.append(np.searchsorted(ordered, starts), len(ordered)).astype(np.int64)
     with path.open("wb") as file:
-        bounds.tofile(file)
-        ordered.tofile(file)
-        numbers[order].tofile(file)
+        write_array(file, bounds)
+        write_array(file, ordered)
+        write_array(file, numbers[order])
 
 
 def read_partition(spills: Sequence[Path], partition: int, bits: int) -> tuple[Keys, Numbers]:
@@ -103,10 +105,10 @@ def _read_range(path: Path, partition: int, bits: int) -> tuple[Keys, Numbers]:
     header = 8 * ((1 << bits) + 1)
     with path.open("rb") as file:
         file.seek(8 * partition)
-        start, stop = (int(bound) for bound in np.fromfile(file, np.int64, 2))
+        start, stop = (int(bound) for bound in read_array(file, np.int64, 2))
         file.seek(header - 8)
-        records = int(np.fromfile(file, np.int64, 1)[0])
+        records = int(read_array(file, np.int64, 1)[0])
         file.seek(header + 8 * start)
-        keys = np.fromfile(file, np.uint64, stop - start)
+        keys = read_array(file, np.uint64, stop - start)
         file.seek(header + 8 * records + 4 * start)
-        return keys, np.fromfile(file, np.uint32, stop - start)
+        return keys, read_array(file, np.uint32, stop - start)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from audit.array_files import write_array
 from audit.exchange import (
     STRETCH,
     Keys,
@@ -148,8 +149,8 @@ def join(task: Join) -> int:
         degrees,
         near,
     )
-    np.sort(pairs).tofile(task.pairs)
-    nodes[near].tofile(task.near)
+    write_array(task.pairs, np.sort(pairs))
+    write_array(task.near, nodes[near])
     return int(compared)
 
 
@@ -192,7 +193,7 @@ def candidate_pairs(
     near_misses = np.zeros(signatures.count, np.bool_)
     compared = 0
     for band in range(banding.bands):
-        pairs.degrees.tofile(folder / "degrees.u16")
+        write_array(folder / "degrees.u16", pairs.degrees)
         spills = spill_all(signatures, banding, band, folder, runner)
         tasks = _joins(spills, banding, folder)
         compared += sum(runner(join, tasks))

@@ -73,6 +73,12 @@ def measure(screen: Detector, batch: pa.RecordBatch, context: ScreenContext, sha
     return Measured(merged, counts)
 
 
+def unevaluated(screen: Detector, batch: pa.RecordBatch, shard: str, reason: str) -> Measured:
+    """Rows of documents that a screen does not get to see, and why."""
+    result = _no_result(screen, len(batch), reason)
+    return Measured(_to_rows(screen, batch, result, shard), Counter({reason: len(batch)}))
+
+
 def _value_counts(states: pa.Array) -> list[tuple[str | None, int]]:
     return [(item["values"], item["counts"]) for item in states.value_counts().to_pylist()]
 
@@ -87,15 +93,20 @@ def _isolate(
     except Exception as error:  # noqa: BLE001 - a screen may fail in any way; it is counted, below
         if len(batch) > 1:
             middle = len(batch) // 2
-            return _isolate(screen, batch.slice(0, middle), _slice(context, 0, middle)) + _isolate(
-                screen, batch.slice(middle), _slice(context, middle, len(batch) - middle)
+            return _isolate(screen, batch.slice(0, middle), slice_context(context, 0, middle)) + _isolate(
+                screen, batch.slice(middle), slice_context(context, middle, len(batch) - middle)
             )
         # The message may quote the document: only the type is kept.
-        nulls = {name: pa.nulls(1, kind) for name, kind in screen.measures.items()}
-        return [(batch, ScreenResult(nulls, None, {0: f"failed: {type(error).__name__}"}))]
+        return [(batch, _no_result(screen, 1, f"failed: {type(error).__name__}"))]
 
 
-def _slice(context: ScreenContext, start: int, length: int) -> ScreenContext:
+def _no_result(screen: Detector, rows: int, reason: str) -> ScreenResult:
+    nulls = {name: pa.nulls(rows, kind) for name, kind in screen.measures.items()}
+    return ScreenResult(nulls, None, dict.fromkeys(range(rows), reason))
+
+
+def slice_context(context: ScreenContext, start: int, length: int) -> ScreenContext:
+    """What a screen may use beside some rows of a batch."""
     upstream = {name: column.slice(start, length) for name, column in context.upstream.items()}
     return ScreenContext(upstream, context.hmac_key)
 

@@ -10,6 +10,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from audit.array_files import read_array, write_array
 from audit.exchange import STRETCH, Runner, mapped
 from audit.kernels.banding import raise_degrees
 
@@ -48,12 +49,12 @@ def merge(task: Merge) -> None:
     """Write the files of a merge; a function of the files that it names."""
     limits = np.array([task.low, task.high], np.uint64) << np.uint64(32)
     found = np.unique(np.concatenate([_within(mapped(path, np.uint64), limits) for path in task.found]))
-    standing = np.empty(0, np.uint64) if task.standing is None else np.fromfile(task.standing, np.uint64)
+    standing = np.empty(0, np.uint64) if task.standing is None else read_array(task.standing, np.uint64)
     new = found[~contains(standing, found)]
-    new.tofile(task.fresh)
+    write_array(task.fresh, new)
     both = np.concatenate((standing, new))
     both.sort(kind="stable")
-    both.tofile(task.merged)
+    write_array(task.merged, both)
 
 
 def _within(pairs: Pairs, limits: Pairs) -> Pairs:

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from audit.array_files import read_array, write_array
+
 Counts = npt.NDArray[np.int64]
 Hashes = npt.NDArray[np.uint64]
 
@@ -75,7 +77,7 @@ class Exchange:
                 order = np.argsort(numbers, kind="stable")
                 bounds = np.searchsorted(numbers[order], np.arange(len(handles) + 1))
                 for number, handle in enumerate(handles):
-                    records[order[bounds[number] : bounds[number + 1]]].tofile(handle)
+                    write_array(handle, records[order[bounds[number] : bounds[number + 1]]])
         finally:
             for handle in handles:
                 handle.close()
@@ -89,7 +91,7 @@ class Exchange:
             most: How many of the most frequent paragraphs are told.
         """
         for path in self._paths:
-            records = np.fromfile(path, RECORD)
+            records = read_array(path, RECORD)
             path.unlink()
             yield _count(records, minimum_documents, repeated_bytes, most)
 

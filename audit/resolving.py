@@ -18,7 +18,7 @@ from audit.facts import constant
 from audit.model import DUPLICATE_SCHEMA, REFERENCE_MATCH_SCHEMA, Shard
 from audit.screens import CorpusScreen, MatchingCorpusScreen, MeasuringCorpusScreen, finds_duplicates
 from audit.sources import ColumnMapping, ReadLimits
-from audit.store import Part, Store
+from audit.store import Part, Store, disk_errors
 
 FAMILY = "duplicates"
 #: Documents that a reference holds, too.
@@ -113,7 +113,8 @@ def _workspace(name: str, store: Store) -> Iterator[Path]:
     store.scratch.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=store.scratch))
     try:
-        yield folder
+        with disk_errors():
+            yield folder
     finally:
         shutil.rmtree(folder)
 

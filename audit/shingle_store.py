@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
+from audit.array_files import new_zeros, write_array
 from audit.duplicate_groups import DigestGroups
 from audit.errors import FatalError
 from audit.exchange import mapped
@@ -53,8 +54,7 @@ class ShingleStore:
         self._sets, self._places = folder / "shingles.u64", folder / "places.i64"
         self._end = 0
         self._sets.touch()
-        with self._places.open("wb") as file:
-            file.truncate(16 * len(groups.first))
+        new_zeros(self._places, 16 * len(groups.first))
 
     def prepare(self, nodes: npt.NDArray[np.bool_]) -> None:
         """Read the texts of these groups (bool, (groups,)), but for those that are known.
@@ -73,7 +73,7 @@ class ShingleStore:
                 for found, sets, ends in self._shard(
                     int(number), wanted[bounds[number] : bounds[number + 1]]
                 ):
-                    sets.tofile(file)
+                    write_array(file, sets)
                     places[found, 0], places[found, 1] = self._end + ends[:-1], self._end + ends[1:]
                     self._end += len(sets)
         gone = int((places[wanted, 1] == 0).sum())

@@ -1,12 +1,15 @@
 import os
 import signal
+import sys
+import time
 from dataclasses import dataclass
 
 import pytest
 
 from audit import meter
 from audit.engines.local import LocalEngine
-from audit.errors import ConfigurationError
+from audit.errors import ConfigurationError, FatalError
+from audit.memory import MIB
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,46 @@ def die_on_three(job: Job) -> int:
     if job.number == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     return job.number
+
+
+def end(job: Job) -> int:
+    """Ends, in a way of its own for each number, as what it calls may do."""
+    if job.number == 1:
+        time.sleep(60)
+    if job.number == 2:
+        raise MemoryError
+    if job.number == 3:
+        sys.exit(0)
+    if job.number == 4:
+        for _ in range(70):  # each step is short: only all of them together take their time
+            meter.beat()
+            time.sleep(0.05)
+    return os.getpid()
+
+
+def eat(job: Job) -> tuple[int, int]:
+    """Holds so many MiB at once; a negative number never stops, but for the sake of the machine."""
+    eaten = [b"x" * MIB for _ in range(job.number if job.number >= 0 else 4_000)]
+    return os.getpid(), len(eaten)
+
+
+def hoard(job: Job) -> int:
+    _HOARD.append(b"x" * (job.number * MIB))
+    return os.getpid()
+
+
+_HOARD: list[bytes] = []
+
+
+class Odd(Exception):
+    """Cannot be read back from what it is written to."""
+
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(one)
+
+
+def raise_odd(job: Job) -> int:
+    raise Odd("one", "other")
 
 
 def refuse(job: Job) -> int:
@@ -53,3 +96,51 @@ def test_errors_of_the_library_reach_the_caller_whole():
         list(LocalEngine(1).map(refuse, [Job(1)], lambda d, s: None))
     assert caught.value.key == "screens"
     assert caught.value.exit_code == 2
+
+
+def by_number(engine, function, numbers):
+    outcomes = engine.map(function, [Job(n) for n in numbers], lambda d, s: None)
+    return {outcome.task.number: outcome for outcome in outcomes}
+
+
+def test_a_worker_that_hangs_or_ends_is_told_from_one_that_works():
+    outcomes = by_number(LocalEngine(2, stall_seconds=3.0), end, range(5))
+    assert [outcomes[n].result is None for n in range(5)] == [False, True, True, True, False]
+    said = [outcomes[n].lost for n in (1, 2, 3)]
+    assert said == [
+        "its worker died twice (no progress in 3 s, run.stall_seconds)",
+        "its worker died twice (out of memory, or killed)",
+        "its worker died twice (exit status 0)",
+    ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_worker_beyond_its_share_of_the_memory_is_ended():
+    share = 200 * MIB
+    outcomes = by_number(LocalEngine(2, share), eat, [10, -1, 20])
+    assert outcomes[-1].result is None
+    # On its own it could have had what both have together.
+    assert outcomes[-1].lost == "its worker died twice (more than 400 MiB, its share of run.memory)"
+    assert [outcomes[n].result[1] for n in (10, 20)] == [10, 20]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_worker_that_grows_from_task_to_task_is_replaced_before_it_is_ended():
+    outcomes = by_number(LocalEngine(1, 300 * MIB), hoard, range(20, 44))
+    assert all(outcome.lost is None for outcome in outcomes.values())
+    assert 3 <= len({outcome.result for outcome in outcomes.values()}) <= 12
+
+
+def test_an_error_that_cannot_travel_says_so():
+    with pytest.raises(FatalError, match=r"a worker failed \(Odd\)"):
+        list(LocalEngine(1).map(raise_odd, [Job(1)], lambda d, s: None))
+
+
+def test_no_worker_outlives_its_map():
+    outcomes = LocalEngine(2).map(end, [Job(0), Job(1), Job(0)], lambda d, s: None)
+    worker = next(iter(outcomes)).result
+    assert worker is not None
+    os.kill(worker, 0)
+    outcomes.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)
