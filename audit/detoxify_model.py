@@ -22,12 +22,16 @@ from urllib.error import URLError
 
 import numpy as np
 
+from audit.accelerators import workers_per_gpu
 from audit.batched_scores import Scores, score_in_batches
 from audit.errors import ConfigurationError
 from audit.model_files import check_sha256, sha256_of
 from audit.segment_labels import TOXICITY, SegmentLabels
 
 KEY = "probes.detoxify"
+#: Of a GPU, for the largest variant with its context and a batch; and segments at once, on cores and by GiB.
+GPU_BYTES, _GIB = 6 << 30, 1 << 30
+_SEGMENTS, _SEGMENTS_PER_GIB, _MOST_SEGMENTS = 32, 16, 512
 #: Configuration and tokeniser that each variant was trained with, on the Hugging Face hub.
 _REPOSITORIES = {
     "original": "google-bert/bert-base-uncased",
@@ -187,6 +191,21 @@ def device_for(wanted: str, dtype: str) -> str:
             "int8 runs on a CPU only", key=f"{KEY}.dtype", remedy="bfloat16 on cuda, or device: cpu"
         )
     return chosen
+
+
+def batch_for(device: str) -> int:
+    """Segments at once: a full one takes some 30 MB while attention is computed in single precision.
+
+    Args:
+        device: ``cpu`` or ``cuda``; there, by the memory that is left to each worker of the GPU.
+    """
+    if device == "cpu":
+        return _SEGMENTS
+    import torch
+
+    memory = int(torch.cuda.get_device_properties(0).total_memory)
+    share = memory // workers_per_gpu((memory,), GPU_BYTES) // _GIB
+    return min(_MOST_SEGMENTS, max(_SEGMENTS, _SEGMENTS_PER_GIB * share))
 
 
 @cache

@@ -17,6 +17,7 @@ from audit.model import Shard
 from audit.probe_size import Document, Trial, status
 from audit.probe_tasks import ProbeTask, grouped
 from audit.probes import Probe, Throughput, together
+from audit.store import Store
 
 #: Documents of a try-out, and shards that they come from at most.
 _TRIES, _SHARDS = 33, 8
@@ -68,7 +69,7 @@ def size(config: AuditConfig, found: Sequence[Cost]) -> int | None:
 
 def _task(config: AuditConfig, probe: Probe, documents: Sequence[Document]) -> ProbeTask:
     columns, limits = config.corpus.columns, config.read_limits()
-    return ProbeTask(Path(), probe, "", columns, limits, grouped(documents), secrets.token_bytes(32))
+    return ProbeTask(Store(Path()), probe, "", columns, limits, grouped(documents), secrets.token_bytes(32))
 
 
 def _first(config: AuditConfig, base: Path) -> list[Document]:

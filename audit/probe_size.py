@@ -14,13 +14,13 @@ from typing import Any
 
 from audit import probe_tasks
 from audit.config import AuditConfig, digest_json
-from audit.engines import Engine
+from audit.engines import Engine, Needs
 from audit.errors import ConfigurationError
 from audit.lineage.journal import Journal
 from audit.model import Shard
 from audit.probe_sample import ProbeRecord, ProbeStatus
 from audit.probe_tasks import ProbeTask
-from audit.probes import Probe, Throughput, together
+from audit.probes import Probe, Throughput, gpu_memory, together
 from audit.store import Part, Store
 
 #: Event of the journal that freezes a size.
@@ -46,10 +46,62 @@ class Trial:
     def run(self, probe: Probe) -> Throughput | str:
         """What a probe costs in a worker of its own, or why it does not work."""
         try:
-            outcomes = list(self.engine.map(probe_tasks.try_probe, [self.task(probe, self.pilot())], _ignore))
+            tried = [self.task(probe, self.pilot())]
+            outcomes = list(self.engine.map(probe_tasks.try_probe, tried, _ignore, needs(probe)))
         except ConfigurationError as error:
             return explained(error)
         return outcomes[0].result or f"it was tried, and {outcomes[0].lost}"
+
+    def slowness(self, probe: Probe) -> float:
+        """By which a probe takes longer than with all workers, since fewer of them have a GPU."""
+        return self.engine.workers / self.engine.capacity(needs(probe))
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """What a probe finds where it is to run.
+
+    Attributes:
+        status: Whether it has what it needs.
+        settings: Its work key (``probe_tasks.settings_key``); empty where it cannot run.
+    """
+
+    status: ProbeStatus
+    settings: str = ""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A probe to be inspected, under the key of that id."""
+
+    probe: Probe
+    key_id: str
+
+
+def inspect(task: Inspection) -> Inspected:
+    """Look at a probe in this process: on a cluster, on the machines and devices of its workers."""
+    found = status(task.probe)
+    if found.missing is not None:
+        return Inspected(found)
+    return Inspected(found, probe_tasks.settings_key(task.probe, task.key_id))
+
+
+def inspect_by(engine: Engine, task: Inspection) -> Inspected:
+    """Look at a probe where the engine would run it."""
+    if not engine.elsewhere:
+        return inspect(task)
+    outcome = next(iter(list(engine.map(inspect, [task], _ignore, needs(task.probe)))))
+    if outcome.result is not None:
+        return outcome.result
+    probe = task.probe
+    return Inspected(
+        ProbeStatus(probe.name, probe.version, {}, missing=f"it was looked at, and {outcome.lost}")
+    )
+
+
+def needs(probe: Probe) -> Needs:
+    """What a worker that runs a probe takes."""
+    return Needs(gpu_memory(probe))
 
 
 def status(probe: Probe) -> ProbeStatus:
@@ -70,6 +122,7 @@ def explained(error: ConfigurationError | ImportError) -> str:
 def decide(
     config: AuditConfig,
     probes: Sequence[Probe],
+    members: Sequence[ProbeStatus],
     documents: int,
     journal: Journal,
     trial: Trial,
@@ -79,12 +132,13 @@ def decide(
     Args:
         config: Names size or budget.
         probes: All that are configured.
+        members: Whether each of them has what it needs.
         documents: In the corpus; the sample is never larger.
         journal: Of the run; a size that follows from a budget is frozen there.
         trial: How to try the probes.
     """
     wanted = config.sampling.probe
-    members = tuple(status(probe) for probe in probes)
+    members = tuple(members)
     able = [p for p, s in zip(probes, members, strict=True) if s.missing is None]
     if not able or not documents:
         return ProbeRecord(0, None, None, wanted.nested, members)
@@ -95,7 +149,8 @@ def decide(
     if frozen is None:
         tried = {probe.name: trial.run(probe) for probe in able} if documents > 1 else {}
         members = tuple(_failed(member, tried.get(member.name)) for member in members)
-        frozen = _freeze(journal, key, wanted.minutes, trial.engine.workers, tried)
+        slowness = {probe.name: trial.slowness(probe) for probe in able}
+        frozen = _freeze(journal, key, wanted.minutes, trial.engine.workers, tried, slowness)
     costs = {name: Throughput(**cost) for name, cost in frozen["costs"].items()}
     members = tuple(dataclasses.replace(member, cost=costs.get(member.name)) for member in members)
     # A corpus of one document cannot be tried, and needs no budget.
@@ -154,10 +209,16 @@ def _failed(member: ProbeStatus, tried: Throughput | str | None) -> ProbeStatus:
 
 
 def _freeze(
-    journal: Journal, key: str, minutes: float, workers: int, tried: Mapping[str, Throughput | str]
+    journal: Journal,
+    key: str,
+    minutes: float,
+    workers: int,
+    tried: Mapping[str, Throughput | str],
+    slowness: Mapping[str, float],
 ) -> Mapping[str, Any]:
     costs = {name: cost for name, cost in tried.items() if isinstance(cost, Throughput)}
-    size = together(list(costs.values())).sample_size(60 * minutes, workers) if costs else 0
+    shared = [dataclasses.replace(c, seconds=c.seconds * slowness[name]) for name, c in costs.items()]
+    size = together(shared).sample_size(60 * minutes, workers) if costs else 0
     data = {
         "key": key,
         "minutes": minutes,

@@ -19,19 +19,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from audit import meter, sources, workkeys
+from audit import meter, text_cache, workkeys
 from audit.config import digest_json
 from audit.errors import FatalError, InputError
 from audit.facts import text_digests
 from audit.identifiers import mask_identifier
 from audit.measuring import Detector, measure, part_schema
 from audit.model import ScreenResult, Shard
-from audit.probes import Probe, Throughput, peak_memory, try_out
+from audit.probes import Probe, Throughput, try_out
 from audit.screens import ScreenContext
 from audit.sources import ColumnMapping, ReadLimits
+from audit.stage_times import peak_memory
 from audit.store import Part, Store
 
-#: Documents of a block, which a kill costs at most, and of a batch that a model sees at once.
+#: Documents of a block, which a kill costs at most, and of a batch that a model sees at once; a GPU is shown
+#: the whole block.
 BLOCK, BATCH = 128, 16
 #: Crash guard: a batch that takes longer is taken apart until the document at fault stands alone.
 GUARD_SECONDS = 300.0
@@ -58,19 +60,23 @@ class ProbeTask:
     """A block of documents to probe.
 
     Attributes:
-        parts: The run's ``parts`` folder.
+        store: Of the run.
         settings: Work key of the probe itself (``settings_key``).
         documents: By shard.
         hmac_key: For probes that hash personal values.
+        batch: Documents that the probe is shown at once (``documents_at_once``).
+        texts: Folder of the texts that the pass kept; None where it kept none.
     """
 
-    parts: Path
+    store: Store
     probe: Probe
     settings: str
     columns: ColumnMapping
     limits: ReadLimits
     documents: tuple[Sampled, ...]
     hmac_key: bytes | None = field(repr=False, default=None)
+    texts: Path | None = None
+    batch: int = BATCH
 
     @property
     def part(self) -> Part:
@@ -114,18 +120,24 @@ def settings_key(probe: Probe, key_id: str) -> str:
     Raises:
         ConfigurationError: Its model is missing.
     """
+    resources = dict(probe.resources())
     return digest_json(
         {
             "family": family(probe.name),
             "version": probe.version,
             "parameters": dataclasses.asdict(probe),  # type: ignore[call-overload]
-            "resources": dict(probe.resources()),
+            "resources": resources,
             "code": workkeys.code_digest(type(probe).__module__),
-            "batches": [BLOCK, BATCH],
+            "batches": [BLOCK, documents_at_once(resources)],
             "runtime": workkeys.runtime(),
             "hmac_key": key_id if probe.uses_key else None,
         }
     )
+
+
+def documents_at_once(resources: Mapping[str, str]) -> int:
+    """Documents of a batch, by the device that a probe found."""
+    return BLOCK if resources.get("device") == "cuda" else BATCH
 
 
 def schema(probe: Probe) -> pa.Schema:
@@ -145,8 +157,8 @@ def probe_block(task: ProbeTask) -> Done:
     lengths = np.asarray(pc.utf8_length(table.column("text")))
     order = np.argsort(lengths, kind="stable")
     guarded, rows = _Guarded(task.probe), []
-    for start in range(0, len(order), BATCH):
-        chosen = order[start : start + BATCH]
+    for start in range(0, len(order), task.batch):
+        chosen = order[start : start + task.batch]
         batch = table.take(pa.array(chosen)).combine_chunks().to_batches()[0]
         rows.append(measure(guarded, batch, task.context(), "").rows)
         meter.advance(len(batch), int(lengths[chosen].sum()))
@@ -194,7 +206,8 @@ def _fetch(task: ProbeTask) -> pa.Table:
 
 def _read(task: ProbeTask, some: Sampled) -> Iterator[pa.RecordBatch]:
     try:
-        yield from sources.documents_at(some.shard, task.columns, task.limits, some.positions)
+        wanted = dict(zip(some.positions, some.digests, strict=True))
+        yield from text_cache.documents_at(task.texts, some.shard, task.columns, task.limits, wanted)
     except InputError as error:
         raise FatalError(
             f"documents of {mask_identifier(some.shard.name)} cannot be read again ({error}); put the corpus "
@@ -208,7 +221,7 @@ def _commit(task: ProbeTask, measured: pa.Table) -> None:
     digests = pa.array([digest for _, _, digest in task.rows()], pa.binary(16))
     at = measured.schema.get_field_index("shard")
     table = measured.set_column(at, names.field("shard"), shards).append_column("text_digest", digests)
-    Store(task.parts).write(task.part, table.cast(names), {"settings": task.settings})
+    task.store.write(task.part, table.cast(names), {"settings": task.settings})
 
 
 @dataclass(frozen=True)
@@ -226,6 +239,7 @@ class _Guarded:
         return self.probe.measures
 
     def measure(self, batch: pa.RecordBatch, context: ScreenContext) -> ScreenResult:
+        meter.beat()
         with _time_limit(GUARD_SECONDS):
             return self.probe.measure(batch, context)
 

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from audit.model import Shard
+from audit.store import Store
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a worker takes besides a core.
+
+    Attributes:
+        gpu_memory: Bytes of a GPU's memory, 0 for none. Where there is no GPU the tasks run on cores.
+    """
+
+    gpu_memory: int = 0
+
+
+#: A core and nothing else.
+CORES = Needs()
 
 
 @dataclass(frozen=True)
@@ -35,8 +53,29 @@ class Engine(Protocol):
         """Tasks that run at once."""
         ...
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether tasks run on other machines than the driver, which may have other devices."""
+        ...
+
+    def capacity(self, needs: Needs) -> int:
+        """Tasks with such needs that run at once."""
+        ...
+
+    def admit(self, store: Store, shards: Sequence[Shard]) -> None:
+        """See to it, before a run, that every worker reaches its inputs and its parts.
+
+        Raises:
+            ConfigurationError: One does not, or would not give the same results.
+        """
+        ...
+
     def map(
-        self, function: Callable[[Task], Result], tasks: Iterable[Task], advance: Advance
+        self,
+        function: Callable[[Task], Result],
+        tasks: Iterable[Task],
+        advance: Advance,
+        needs: Needs = CORES,
     ) -> Iterator[Outcome[Task, Result]]:
         """Yield an outcome per task as it ends.
 

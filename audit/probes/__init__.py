@@ -10,20 +10,18 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import pkgutil
-import resource
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import pyarrow as pa
 
 from audit.model import ScreenResult
 from audit.screens import ScreenContext
+from audit.stage_times import peak_memory
 
 ENTRY_POINT_GROUP = "audit.probes"
 
@@ -39,6 +37,8 @@ class Probe(Protocol):
         uses_key: Whether it hashes personal values.
         shares: Optional: measures (yes or no, or counts) of which the share of documents is estimated where
             they are true or above 0; ``flagged`` alone where it is not given.
+        gpu_memory: Optional: bytes of a GPU's memory that a worker takes where there is one; 0 where it is
+            not given, or where a GPU is of no use. May be a property.
     """
 
     name: ClassVar[str]
@@ -88,6 +88,12 @@ def shares(probe: Probe) -> tuple[str, ...]:
     return tuple(name for name in named if name in probe.measures)
 
 
+def gpu_memory(probe: Probe) -> int:
+    """Bytes of a GPU's memory that a worker takes; 0 for a probe that runs on cores."""
+    wanted: int = getattr(probe, "gpu_memory", 0)
+    return wanted
+
+
 def together(costs: Sequence[Throughput]) -> Throughput:
     """The cost of several probes on the same documents, one after the other."""
     return Throughput(
@@ -96,18 +102,6 @@ def together(costs: Sequence[Throughput]) -> Throughput:
         sum(cost.loading_seconds for cost in costs),
         max(cost.memory_bytes for cost in costs),
     )
-
-
-def peak_memory() -> int:
-    """Most bytes of memory that this process has held at once."""
-    status = Path("/proc/self/status")
-    # What getrusage tells of a process just started holds its parent's peak.
-    if status.exists():
-        for line in status.read_text(encoding="ascii", errors="replace").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 class Measuring(Protocol):

@@ -10,7 +10,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from audit.detoxify_model import KEY, DetoxifyModel, ModelFiles, device_for, hub_files, load, local_files
+from audit.detoxify_model import (
+    GPU_BYTES,
+    KEY,
+    DetoxifyModel,
+    ModelFiles,
+    batch_for,
+    device_for,
+    hub_files,
+    load,
+    local_files,
+)
 from audit.errors import ConfigurationError
 from audit.model import ScreenResult
 from audit.model_files import versions
@@ -53,7 +63,7 @@ class Detoxify:
         shortest_segment: Code points from which a sentence end closes a segment.
         longest_segment: Code points of a segment, at most.
         max_segments: Longest document, in segments.
-        batch_size: Segments at once; halved where memory ends.
+        batch_size: Segments at once; null: 32 on cores, and by its memory on a GPU. Halved where memory ends.
         dtype: Precision; ``int8`` on a CPU only.
         device: ``auto`` takes a CUDA device where there is one.
     """
@@ -66,7 +76,7 @@ class Detoxify:
     shortest_segment: int = 200
     longest_segment: int = 500
     max_segments: int = 400
-    batch_size: int = 32
+    batch_size: int | None = None
     dtype: Literal["float32", "bfloat16", "int8"] = "float32"
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
@@ -77,10 +87,10 @@ class Detoxify:
 
     def __post_init__(self) -> None:
         """Check the ranges of numbers."""
-        check_settings(KEY, self._window(), self.max_segments, self.batch_size, self.threshold)
+        check_settings(KEY, self._window(), self.max_segments, self._batch("cpu"), self.threshold)
 
     def resources(self) -> Mapping[str, str]:
-        """Return versions of libraries, digests of the model's files, and the device.
+        """Return versions of libraries, digests of the model's files, the device and its batches.
 
         Fetches the files when ``checkpoint`` is ``hub``.
 
@@ -89,7 +99,8 @@ class Detoxify:
         """
         found = versions(_PACKAGES, extra="detoxify", key=KEY)
         device = device_for(self.device, self.dtype)
-        return {**found, **self._files().digests(), **Language().resources(), "device": device}
+        used = {"device": device, "batch": str(self._batch(device))}
+        return {**found, **self._files().digests(), **Language().resources(), **used}
 
     def measure(self, batch: pa.RecordBatch, context: ScreenContext) -> ScreenResult:
         """Score the texts of a batch.
@@ -104,7 +115,7 @@ class Detoxify:
             self._window(),
             self.max_segments,
         )
-        found = self._model().score(segments.texts, self.batch_size)
+        found = self._model().score(segments.texts, self._batch())
         return document_result(segments, found, _LABELS, self.threshold, reasons)
 
     def labels(self) -> tuple[str, ...]:
@@ -125,7 +136,17 @@ class Detoxify:
             ConfigurationError: A library or file is missing, or a digest is wrong.
         """
         segments = cut(texts, self._window())
-        return document_scores(segments, self._model().score(segments.texts, self.batch_size))
+        return document_scores(segments, self._model().score(segments.texts, self._batch()))
+
+    @property
+    def gpu_memory(self) -> int:
+        """What a worker takes of a GPU; nothing where it is told to run on cores."""
+        return 0 if self.device == "cpu" or self.dtype == "int8" else GPU_BYTES
+
+    def _batch(self, device: str | None = None) -> int:
+        if self.batch_size is not None:
+            return self.batch_size
+        return batch_for(device or device_for(self.device, self.dtype))
 
     def _window(self) -> tuple[int, int]:
         return self.shortest_segment, self.longest_segment
