@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,14 +15,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from audit import facts
+from audit import facts, sampled_rows, totals
 from audit.allocation import affordable
 from audit.config import AuditConfig, digest_json
 from audit.copies import numbered
 from audit.errors import ConfigurationError, FatalError
+from audit.neighbouring_bands import FEW
+from audit.partindex import Catalogue
 from audit.permanent_numbers import document_numbers, salted_seed
 from audit.sampling import SmallestNumbers
-from audit.slicing import CELLS, SLICES
+from audit.sampling_settings import BANDS
+from audit.slicing import SLICES
 from audit.store import Part, Store, write_atomically
 from audit.strata import Design, design
 
@@ -30,7 +33,7 @@ PHASE = "review"
 #: File of the seed in the run's ``sample`` folder. It tells the draws, also of later versions: private.
 SEED = "seed"
 Floats = npt.NDArray[np.float64]
-_FILES = ("design.json", "strata.parquet", "draws.parquet")
+_DRAWS, _ROWS, _STRATA = "draws.parquet", "rows.parquet", "strata.parquet"
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,14 @@ class Drawing:
         design: How it was drawn.
         draws: stratum, shard, position, draw (rank from 1), inclusion_probability.
         cells: The corpus by combination of dimensions, with the ``stratum`` of each.
+        rows: What is known of each drawn document (``audit.sampled_rows``).
         phase: Whom it is for.
     """
 
     design: Design
     draws: pa.Table
     cells: pa.Table
+    rows: pa.Table
     phase: str = PHASE
 
     def strata(self) -> pa.Table:
@@ -85,7 +90,7 @@ def draw(
     folder: Path,
     store: Store,
     config: AuditConfig,
-    shards: Sequence[Part],
+    parts: Catalogue,
     size: int,
     phase: Phase = Phase(),
 ) -> Drawing:
@@ -95,48 +100,51 @@ def draw(
         folder: The run's ``sample`` folder.
         store: The run's parts.
         config: Names the strata.
-        shards: Parts of the families ``documents``, ``slices`` and ``cells``.
+        parts: Of the run. Only the corpus' totals are read where the sample stands.
         size: Documents in all; strata are formed for the configured size, so that a larger one extends.
         phase: Whom the sample is for.
     """
-    by_family = {
-        family: [p for p in shards if p.family == family] for family in (facts.FAMILY, SLICES, CELLS)
-    }
     seed = load_seed(folder if phase.name == PHASE else folder.parent)
     if phase.salt is not None:
         seed = salted_seed(seed, phase.salt)
-    cells = _merged_cells(store, by_family[CELLS], config)
+    cells = _cells(store, parts, config)
     formed_for = phase.formed_for
     if formed_for is None:
-        formed_for = declared_size(store, config, by_family[CELLS])
+        formed_for = declared_size(store, config, parts)
     how = _designed(cells, config, formed_for, size, whole=phase.salt is None or phase.name == PHASE)
     labels = how.strata.column("stratum").take(pa.array(how.assign(cells)))
     cells = cells.append_column("stratum", labels)
-    read = sorted(part.relative for parts in by_family.values() for part in parts)
+    # The key of the totals digests those of all shards' parts.
+    read = [part.key for part in parts.family(totals.FAMILY)]
     inputs = digest_json([seed.hex(), size, read, _plain(how.strata)])
     if _recorded(folder).get("inputs") == inputs:
-        return Drawing(how, pq.read_table(folder / "draws.parquet"), cells, phase.name)
+        draws, rows = (pq.read_table(folder / name) for name in (_DRAWS, _ROWS))
+        return Drawing(how, draws, cells, rows, phase.name)
+    screens = config.build_screens()
+    families = (facts.FAMILY, SLICES, *sampled_rows.detecting(screens))
+    by_family = {family: some for family in families if (some := parts.family(family))}
     draws = _scan(store, by_family, how, seed)
-    drawing = Drawing(how, draws, cells, phase.name)
+    rows = sampled_rows.gather(store, by_family, draws, screens)
+    drawing = Drawing(how, draws, cells, rows, phase.name)
     _keep(folder, drawing, {"inputs": inputs, "size": size, "phase": phase.name})
     return drawing
 
 
-def declared_size(store: Store, config: AuditConfig, parts: Sequence[Part]) -> int:
+def declared_size(store: Store, config: AuditConfig, parts: Catalogue) -> int:
     """How many documents the configuration asks for: its size, or what its budget is expected to pay for.
 
     Args:
         store: The run's parts.
         config: Of the run.
-        parts: All parts of the run.
+        parts: Of the run.
 
     Raises:
         ConfigurationError: The budget does not pay for one document, or for what is to be judged whole.
     """
-    budget, counted = config.sampling.budget, [part for part in parts if part.family == CELLS]
-    if budget is None or not counted:
+    budget = config.sampling.budget
+    if budget is None or not parts.family(totals.FAMILY):
         return config.sampling.size
-    cells = _merged_cells(store, counted, config)
+    cells = _cells(store, parts, config)
     if not len(cells):
         return config.sampling.size
     cost, documents = (np.asarray(cells.column(name)) for name in ("cost", "documents"))
@@ -189,6 +197,7 @@ def _designed(
             minimum=sampling.minimum_per_stratum,
             allocation=sampling.allocation,
             take_all=sampling.take_all if whole else (),
+            most_bands=FEW if sampling.bands == BANDS else None,
         ).resized(size)
     except ValueError as error:
         raise ConfigurationError(
@@ -249,23 +258,16 @@ def _recorded(folder: Path) -> dict[str, Any]:
     return recorded
 
 
-def _merged_cells(store: Store, parts: Sequence[Part], config: AuditConfig) -> pa.Table:
+def _cells(store: Store, parts: Catalogue, config: AuditConfig) -> pa.Table:
     """The corpus by cell, with the ``cost`` of judging it and the harm that a screen has us ``expect``."""
-    tables = [store.read(part) for part in sorted(parts, key=lambda part: part.shard)]
-    cells = pa.concat_tables(tables)
-    keys = [field.name for field in cells.schema if field.type == pa.string()]
-    counts = [field.name for field in cells.schema if field.type != pa.string()]
-    wanted = [(name, "max" if name == "max_tokens" else "sum") for name in counts]
-    merged = cells.group_by(keys, use_threads=False).aggregate(wanted)
-    renamed = {f"{name}_{how}": name for name, how in wanted}
-    merged = merged.rename_columns([renamed.get(name, name) for name in merged.column_names])
-    merged = merged.sort_by([(key, "ascending") for key in keys])
+    (total,) = parts.family(totals.FAMILY)
+    merged = store.read(total)
     if (cost := config.sampling.cost) is not None:
         documents, words = (np.asarray(merged.column(name)) for name in ("documents", "words"))
         each = cost.fixed * documents + cost.per_thousand_words * words / 1000
         merged = merged.append_column("cost", pa.array(each))
     screens = config.detectors().values()
-    predictor = next((screen for screen in screens if f"{screen}_score_ppm" in counts), None)
+    predictor = next((screen for screen in screens if f"{screen}_score_ppm" in merged.column_names), None)
     if predictor is None:
         return merged
     return merged.append_column("expected", expected_harm(merged, predictor))
@@ -282,7 +284,7 @@ def expected_harm(cells: pa.Table, screen: str) -> pa.Array:
     return pa.array(scored + mean * (np.asarray(cells.column("documents")) - evaluated))
 
 
-def _scan(store: Store, parts: dict[str, list[Part]], how: Design, seed: bytes) -> pa.Table:
+def _scan(store: Store, parts: Mapping[str, Sequence[Part]], how: Design, seed: bytes) -> pa.Table:
     keeper = SmallestNumbers.of(how)
     slices = {part.shard: part for part in parts[SLICES]}
     ordered = sorted(parts[facts.FAMILY], key=lambda part: part.shard)
@@ -305,7 +307,7 @@ def _numbers(store: Store, parts: Sequence[Part], seed: bytes) -> Iterator[npt.N
 
 def _keep(folder: Path, drawing: Drawing, recorded: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for name, table in (("strata.parquet", drawing.strata()), ("draws.parquet", drawing.draws)):
+    for name, table in ((_STRATA, drawing.strata()), (_DRAWS, drawing.draws), (_ROWS, drawing.rows)):
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink)
         write_atomically(folder / name, sink.getvalue().to_pybytes())

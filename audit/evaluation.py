@@ -18,9 +18,9 @@ import pyarrow as pa
 
 from audit import (
     adjudication_phase,
+    aggregates,
     agreement,
     assisted_estimates,
-    canary_evidence,
     detector_evidence,
     drawing,
     frozen_plan,
@@ -37,16 +37,14 @@ from audit.coverage import Coverage
 from audit.database import Builder, building, connect
 from audit.drawing import Drawing
 from audit.errors import FatalError
-from audit.facts import FAMILY as DOCUMENTS
 from audit.frozen_plan import Plan
 from audit.gate_inputs import Inputs, statistics
 from audit.lineage import manifest, verification
-from audit.measuring import EVALUATED
 from audit.model import Estimate, GateResult, Verdict
+from audit.partindex import Catalogue
 from audit.policy import decide, judge_gates
 from audit.progress import Reporter
 from audit.renderers import RENDERERS, render
-from audit.resolving import RESOLVED
 from audit.review.judgements import JudgementStore
 from audit.run import MANIFEST, Run
 from audit.sampling import commitment
@@ -56,9 +54,6 @@ from audit.store import write_atomically
 from audit.tasks import ShardReport
 
 _CONFIDENCE_ALPHA = 0.05
-_PARAGRAPHS = f"repeated_paragraphs{RESOLVED}"
-#: Masked previews of a kind that the scorecard shows.
-_PREVIEWS = 3
 
 
 @dataclass(frozen=True)
@@ -90,12 +85,15 @@ def evaluate(run: Run, report: Reporter, size: int | None = None) -> Verdict:
     config = run.config()
     plan, day = frozen_plan.settle(run, config), evaluation_day(run, config.policy.waivers)
     shards = reports.load(run.store.folder / reports.FILE)
-    entries = list(partindex.read(run.store))
+    entries, parts = gate_inputs.corpus_wide(run.store), Catalogue.recorded(run.store)
+    sketches = {screen.name for screen in config.build_screens() if is_corpus_wide(screen)}
     with report.stage("evaluate", 0):
-        declared = drawing.declared_size(run.store, config, [entry.part for entry in entries])
+        partindex.stage(run.store, lambda family: family not in sketches)
+        declared = drawing.declared_size(run.store, config, parts)
         wanted = size or max(declared, drawing.size_drawn(run.sample) or 0)
-        drawn = _draw(run, config, entries, plan, wanted)
-        with building(run.folder, config.build_screens()) as builder:
+        drawn = frozen_plan.draw(run, config, plan, wanted) if any(r.documents for r in shards) else None
+        with building(run.folder, config.build_screens(), aggregates.files(run.store)) as builder:
+            aggregates.take_over(builder, run.store)
             result = _fill(run, config, builder, shards, entries, drawn, plan, day)
             builder.publish()
         _render(run, config, result, entries, wanted)
@@ -110,15 +108,6 @@ def extend(run: Run, size: int, report: Reporter) -> Verdict:
     return evaluate(run, report, max(size, standing))
 
 
-def _draw(
-    run: Run, config: AuditConfig, entries: Sequence[partindex.Entry], plan: Plan, size: int
-) -> Drawing | None:
-    documents = sum(e.metadata["documents"] for e in entries if e.part.family == DOCUMENTS)
-    if documents == 0:
-        return None
-    return frozen_plan.draw(run, config, plan, size)
-
-
 def _fill(
     run: Run,
     config: AuditConfig,
@@ -130,18 +119,15 @@ def _fill(
     day: date,
 ) -> Result:
     builder.insert("shards", _shard_rows(shards))
-    builder.insert("evaluations", _evaluation_rows(entries))
     builder.create_views()
-    builder.count()
-    builder.insert_paragraphs(_examples(entries))
     if drawn is not None:
+        builder.insert_sampled(drawn.rows)
         builder.insert("strata", drawn.strata())
         builder.insert_draws(drawing.PHASE, drawn.draws)
-    probed = probe_evidence.fill(builder, run, config, [entry.part for entry in entries])
+    probed = probe_evidence.fill(builder, run, config, Catalogue.recorded(run.store))
     builder.insert("judgements", _judgement_rows(run, config))
     said = _agreement(run, config, builder)
     toxicity = toxicity_report.fill(builder, config, run.folder / "cache", drawn)
-    canary_evidence.fill(builder)
     obstacle = plan.obstacle or frozen_plan.note_lost(run, plan, _lost_judgements(run, builder, plan.imports))
     left_out = run.manifest()["left_out"]["bytes"]
     inputs = gate_inputs.gather(
@@ -195,11 +181,6 @@ def _judge(
     )
 
 
-def _examples(entries: Sequence[partindex.Entry]) -> list[dict[str, Any]]:
-    """The most repeated paragraphs, as the screen told them."""
-    return [row for e in entries if e.part.family == _PARAGRAPHS for row in e.metadata["examples"]]
-
-
 def _shard_rows(shards: Sequence[ShardReport]) -> pa.Table:
     rows = [
         {
@@ -221,21 +202,6 @@ def _shard_rows(shards: Sequence[ShardReport]) -> pa.Table:
     return pa.Table.from_pylist(rows, pa.schema([(name, kinds.get(name, text)) for name in names]))
 
 
-def _evaluation_rows(entries: Sequence[partindex.Entry]) -> pa.Table:
-    columns: dict[str, list[Any]] = {
-        name: [] for name in ("shard", "screen", "evaluated", "skipped", "failed", "reason")
-    }
-    for entry in entries:
-        for state, count in sorted(entry.metadata.get("evaluations", {}).items()):
-            columns["shard"].append(entry.part.shard)
-            columns["screen"].append(entry.part.family)
-            for column in ("evaluated", "skipped", "failed"):
-                columns[column].append(count if state.startswith(column) else 0)
-            columns["reason"].append(None if state == EVALUATED else state)
-    kinds = [pa.string()] * 2 + [pa.int64()] * 3 + [pa.string()]
-    return pa.table([pa.array(v, k) for v, k in zip(columns.values(), kinds, strict=True)], list(columns))
-
-
 def _judgement_rows(run: Run, config: AuditConfig) -> pa.Table:
     """Every answer, with what it says of harm; nothing of questions that are no longer asked."""
     asked = {question.name: question for question in config.sampling.questions}
@@ -249,12 +215,16 @@ def _judgement_rows(run: Run, config: AuditConfig) -> pa.Table:
 
 
 def _lost_judgements(run: Run, builder: Builder, imports: int) -> int:
-    """Documents judged since that many imports whose texts the corpus no longer holds."""
+    """Documents judged since that many imports whose texts the corpus no longer holds.
+
+    Only documents of the sample are judged: those that came since the pass are in it still.
+    """
     table = JudgementStore(run.judgements).load()
     builder.db.register("judged", table.select(["doc_id", "text_digest", "phase", "imported"]))
     ((lost,),) = builder.db.execute(
         """SELECT count(DISTINCT doc_id) FROM judged
-        ANTI JOIN documents USING (doc_id, text_digest)
+        ANTI JOIN sampled_documents USING (doc_id, text_digest)
+        ANTI JOIN judged_documents USING (doc_id, text_digest)
         WHERE imported > ? AND phase <> 'known_answer'""",
         [imports],
     ).fetchall()
@@ -288,7 +258,7 @@ def _render(
                 "drawn": size,
                 "seed": commitment(bytes.fromhex(stored["seed"])),
             },
-            previews=_previews(db, config),
+            previews=_previews(db),
             probes=result.probes,
         )
     card["accounting"]["coverage"] = dataclasses.asdict(result.coverage)
@@ -313,17 +283,9 @@ def _provenance(stored: Mapping[str, Any]) -> dict[str, Any]:
     return {**{name: stored[name] for name in kept}, "seed": seed, "parts_index": stored["parts_index"]}
 
 
-def _previews(db: duckdb.DuckDBPyConnection, config: AuditConfig) -> dict[str, dict[str, list[str]]]:
-    """A few masked previews of each kind, so that a reader sees what sort of thing was found."""
-    if all(is_corpus_wide(screen) for screen in config.build_screens()):
-        return {}
-    rows = db.execute(
-        """SELECT screen, kind, list(DISTINCT preview ORDER BY preview)[:?] FROM findings
-        WHERE preview IS NOT NULL GROUP BY ALL ORDER BY ALL""",
-        [_PREVIEWS],
-    ).fetchall()
+def _previews(db: duckdb.DuckDBPyConnection) -> dict[str, dict[str, list[str]]]:
     previews: dict[str, dict[str, list[str]]] = {}
-    for screen, kind, examples in rows:
+    for screen, kind, examples in db.execute("SELECT * FROM previews ORDER BY screen, kind").fetchall():
         previews.setdefault(screen, {})[kind] = examples
     return previews
 

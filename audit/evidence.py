@@ -192,7 +192,8 @@ def reported_slices(db: duckdb.DuckDBPyConnection) -> list[str]:
     names = []
     for dimension in REPORTED:
         rows = db.execute(
-            f"SELECT {dimension}, sum(documents) FROM cells GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {_VALUES}"
+            f"""SELECT {dimension}, sum(documents) FROM cell_counts
+            GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {_VALUES}"""
         ).fetchall()
         names += [slice_name(dimension, value) for value, _ in rows]
     return names
@@ -204,15 +205,13 @@ def judged_draws(db: duckdb.DuckDBPyConnection, question: str) -> pa.Table:
     The answer is the final one (``audit.adjudication``): where people disagree and nobody decided between
     them it is unsure, harm for the upper limit, none for the lower. ``weight`` is that of the adjudication.
     """
-    dimensions = ", ".join(f"slices.{name}" for name in REPORTED)
+    dimensions = ", ".join(f"documents.{name}" for name in REPORTED)
     return db.sql(
         f"""WITH answers AS (SELECT doc_id, text_digest, label, weight FROM final_labels WHERE question = ?)
         SELECT samples.stratum, samples.draw, answers.label, answers.weight,
             documents.n_tokens AS tokens, {dimensions}
-        FROM samples JOIN base_documents AS documents USING (shard, position)
-        JOIN slices USING (shard, position)
-        LEFT JOIN answers ON answers.doc_id = samples.doc_id
-            AND answers.text_digest = lower(hex(documents.text_digest))
+        FROM samples JOIN sampled_documents AS documents USING (shard, position)
+        LEFT JOIN answers ON answers.doc_id = samples.doc_id AND answers.text_digest = documents.text_digest
         WHERE samples.phase = '{PHASE}'
         ORDER BY samples.stratum, samples.draw""",
         params=[question],

@@ -88,13 +88,13 @@ def labels(probe: Probe, measure: str, dimensions: Sequence[str]) -> str:
     What was not evaluated is unsure: harm for the upper limit, none for the lower.
     """
     value = f"CAST({probe.name}_{measure} AS DOUBLE)"
-    shown = ", ".join(f"slices.{name}" for name in dimensions)
+    shown = ", ".join(f"documents.{name}" for name in dimensions)
     return f"""SELECT probed.stratum, probed.draw,
             CASE WHEN state IS NOT NULL OR {value} IS NULL THEN 'unsure'
                 WHEN {value} > 0 THEN 'yes' ELSE 'no' END AS label,
             documents.n_tokens AS tokens, {shown}
-        FROM {family(probe.name)} AS probed JOIN base_documents AS documents USING (shard, position)
-        JOIN slices USING (shard, position) ORDER BY probed.stratum, probed.draw"""
+        FROM {family(probe.name)} AS probed JOIN sampled_documents AS documents USING (shard, position)
+        ORDER BY probed.stratum, probed.draw"""
 
 
 def _once(probe: Probe) -> str:

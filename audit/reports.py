@@ -28,7 +28,9 @@ def load(path: Path) -> list[ShardReport]:
 
 def _line(report: ShardReport) -> str:
     # What a pass computed differs between a first run and a resumed one; how the shard came out does not.
-    plain = dataclasses.asdict(dataclasses.replace(report, computed=()))
+    plain = dataclasses.asdict(dataclasses.replace(report, computed=(), receipts=()))
+    for name in ("text_bytes", "seconds", "peak_bytes", "receipts"):
+        del plain[name]
     return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 

@@ -1,5 +1,9 @@
 -- Schema of audit.duckdb, version 1. Rebuilt from parts, samples and judgements; never edited in place.
--- The large tables (documents, findings, duplicates, rejects) are views over parts/, made beside this.
+-- The large tables (documents, findings, duplicates, rejects) are views over parts/, made beside this; so are
+-- those of the schema `parts`, one a family, bound to the files that the index of parts lists. Beside them:
+--   cell_counts         the corpus by cell, a column per dimension and count: the sum of the view cells
+--   sampled_documents   a row a document of a sample: doc_id, shard, position, url, text_digest, n_tokens, its
+--                       dimensions, and scores and flags of the screens as SCREEN_MEASURE
 -- The view canaries (shard, screen, canary, control, expected, found, outcome: passed, missed or fired, path) tells
 -- of documents that screens were shown beside each shard; they are in no other table.
 -- So are the probes' results, for the documents of the phase `probe` in `samples`:
@@ -9,6 +13,8 @@
 --   probe_findings      as findings, with the column probe for screen
 --   phases              doc_id, shard, position, probe_probability, review_probability, joint_probability:
 --                       documents that both phases drew
+
+CREATE SCHEMA parts;
 
 CREATE TABLE schema_version (version INTEGER NOT NULL);
 INSERT INTO schema_version VALUES (1);
@@ -73,6 +79,9 @@ CREATE TABLE cluster_counts (
     nature_reason VARCHAR NOT NULL
 );
 
+-- Some members of the largest clusters, by id.
+CREATE TABLE cluster_members (cluster_id VARCHAR NOT NULL, doc_id VARCHAR NOT NULL);
+
 -- Of the very largest clusters: the representative against the member that is least like it.
 CREATE TABLE cluster_diffs (
     cluster_id VARCHAR NOT NULL,
@@ -113,6 +122,36 @@ CREATE TABLE repeated_paragraphs (
     bytes BIGINT NOT NULL,           -- in all of them
     doc_id VARCHAR NOT NULL          -- one that holds it
 );
+
+-- Records that are no documents, counted by shard and reason.
+CREATE TABLE reject_counts (shard VARCHAR NOT NULL, reason VARCHAR NOT NULL, documents BIGINT NOT NULL);
+
+-- Parts of the run by family: how many, and the bytes of their own files, packed or not.
+CREATE TABLE part_sizes (
+    family VARCHAR NOT NULL,
+    parts BIGINT NOT NULL,
+    bytes BIGINT NOT NULL,
+    sketches BOOLEAN NOT NULL    -- what duplicates are found with
+);
+
+-- A few masked previews of each kind of finding.
+CREATE TABLE previews (screen VARCHAR NOT NULL, kind VARCHAR NOT NULL, examples VARCHAR[] NOT NULL);
+
+-- What became of each canary, over all shards; the view `canaries` has them one by one.
+CREATE TABLE canary_counts (
+    screen VARCHAR NOT NULL,
+    canary VARCHAR NOT NULL,
+    control BOOLEAN NOT NULL,
+    expected VARCHAR,
+    shards BIGINT NOT NULL,
+    passed BIGINT NOT NULL,
+    failure VARCHAR,         -- missed or fired; NULL where all passed
+    found VARCHAR[],         -- where it did not pass, a few
+    paths VARCHAR[] NOT NULL
+);
+
+-- Documents that were judged before the last pass and that the corpus held then, wherever they lie now.
+CREATE TABLE judged_documents (doc_id VARCHAR NOT NULL, text_digest VARCHAR NOT NULL);
 
 -- How the samples were drawn, and how many documents and tokens each stratum holds.
 CREATE TABLE strata (

@@ -14,8 +14,8 @@ from typing import Any
 
 import duckdb
 
+from audit import disk_budget, views
 from audit import scorecard_queries as queries
-from audit import views
 from audit.errors import FatalError
 from audit.model import WHOLE, Estimate, GateResult, Verdict
 
@@ -122,8 +122,10 @@ def _accounting(db: duckdb.DuckDBPyConnection) -> Row:
     _reconcile(db)
     states = dict.fromkeys(("complete", "truncated", "failed"), 0)
     states |= {row["status"]: row["shards"] for row in _rows(db, queries.SHARD_STATES)}
+    totals = _rows(db, queries.TOTALS)[0]
     return {
-        **_rows(db, queries.TOTALS)[0],
+        **totals,
+        "disk": disk_budget.section(_rows(db, queries.PART_SIZES), totals["screened"]),
         "shards": {"total": sum(states.values()), **states},
         "incomplete_shards": _rows(db, queries.INCOMPLETE_SHARDS),
         "rejects": _rows(db, queries.REJECTS),

@@ -7,7 +7,6 @@ from audit.model import WHOLE
 #: Bounds that keep the scorecard small whatever the corpus; totals always stand beside what is cut.
 MAX_SLICE_VALUES = 100
 MAX_CLUSTERS = 20
-MAX_CLUSTER_MEMBERS = 3
 MAX_ALARMS = 20
 MAX_SHARDS = 20
 
@@ -29,7 +28,7 @@ WHERE coalesce(documents, 0) <> coalesce(counted, 0) ORDER BY shard, screen LIMI
 """
 
 UNBALANCED_REJECTS = """
-WITH listed AS (SELECT shard, count(*) AS listed FROM rejects GROUP BY shard)
+WITH listed AS (SELECT shard, sum(documents) AS listed FROM reject_counts GROUP BY shard)
 SELECT shard, coalesce(rejected, 0), coalesce(listed, 0)
 FROM shards FULL JOIN listed USING (shard)
 WHERE coalesce(rejected, 0) <> coalesce(listed, 0) ORDER BY shard LIMIT 1
@@ -55,7 +54,11 @@ SELECT shard, uri, status, reason, documents, rejected FROM shards
 WHERE status <> 'complete' ORDER BY status, uri, shard LIMIT {MAX_SHARDS}
 """
 
-REJECTS = "SELECT reason, count(*) AS documents FROM rejects GROUP BY reason ORDER BY documents DESC, reason"
+REJECTS = """
+SELECT reason, sum(documents) AS documents FROM reject_counts GROUP BY reason ORDER BY documents DESC, reason
+"""
+
+PART_SIZES = "SELECT family, parts, bytes, sketches FROM part_sizes ORDER BY bytes DESC, family"
 
 ESTIMATES = """
 SELECT metric, slice, value, low, high, n, confidence, method FROM estimates ORDER BY metric, slice, method
@@ -133,9 +136,8 @@ SELECT cluster_id, documents, exact, min_jaccard, nature, nature_reason FROM clu
 ORDER BY documents DESC, cluster_id LIMIT {MAX_CLUSTERS}
 """
 
-CLUSTER_MEMBERS = f"""
-SELECT cluster_id, doc_id FROM duplicates WHERE list_contains($clusters, cluster_id)
-QUALIFY row_number() OVER (PARTITION BY cluster_id ORDER BY doc_id) <= {MAX_CLUSTER_MEMBERS}
+CLUSTER_MEMBERS = """
+SELECT cluster_id, doc_id FROM cluster_members WHERE list_contains($clusters, cluster_id)
 ORDER BY cluster_id, doc_id
 """
 

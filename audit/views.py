@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from audit import canary_check
+from audit.canary_check import FAMILY as CANARIES
 from audit.cluster_report import FAMILY as COMPARISONS
 from audit.dimensions import REPORTED
 from audit.facts import FAMILY as DOCUMENTS
@@ -14,6 +16,7 @@ from audit.resolving import FAMILY as DUPLICATES
 from audit.resolving import MATCHES, RESOLVED
 from audit.slicing import CELLS, FINDING_CELLS, SLICES
 from audit.tasks import REJECTS
+from audit.totals import FAMILY as TOTALS
 
 _DIMENSIONS = dict.fromkeys(REPORTED, "VARCHAR")
 
@@ -46,6 +49,10 @@ BASE = {
         {"shard": "VARCHAR", "position": "BIGINT", "reason": "VARCHAR", "detail": "VARCHAR"},
     ),
     "slices": (SLICES, {"shard": "VARCHAR", "position": "BIGINT", **_DIMENSIONS}),
+    "canaries": (
+        CANARIES,
+        {name: "BOOLEAN" if name == "control" else "VARCHAR" for name in canary_check.SCHEMA.names},
+    ),
     "cells": (CELLS, {**_DIMENSIONS, "documents": "BIGINT", "tokens": "BIGINT"}),
     "finding_cells": (
         FINDING_CELLS,
@@ -119,14 +126,27 @@ FINDING = {
 
 
 def parts(family: str) -> str:
-    """Table expression over a family's parts, by path relative to the run."""
-    return f"read_parquet('parts/{family}/*.parquet')"
+    """The view over the rows of a family's parts, in the schema ``parts``."""
+    return f'parts."{family}"'
+
+
+def bind(family: str, paths: Sequence[str]) -> str:
+    """The view over a family's files, which the index of parts lists by path relative to the run."""
+    listed = ", ".join(f"'{path}'" for path in paths)
+    return f"CREATE VIEW {parts(family)} AS SELECT * FROM read_parquet([{listed}])"
+
+
+def cell_counts(*, standing: bool) -> str:
+    """The corpus by cell: the sum of all shards' cells."""
+    source = f"SELECT * FROM {parts(TOTALS)}" if standing else empty(BASE["cells"][1])
+    return f"CREATE TABLE cell_counts AS {source}"
 
 
 def base(name: str, *, standing: bool) -> str:
     """A view over a family's parts, or an empty one of the same columns where no part stands."""
     family, columns = BASE[name]
-    source = f"SELECT * FROM {parts(family)}" if standing else empty(columns)
+    listed = ", ".join(columns) if family == CANARIES else "*"
+    source = f"SELECT {listed} FROM {parts(family)}" if standing else empty(columns)
     return f"CREATE VIEW {name} AS {source}"
 
 
@@ -214,23 +234,13 @@ def reference_matches(*, renamed: bool) -> str:
         {_renames("member") if renamed else ""}"""
 
 
-#: Ids that earlier records have already.
-RENAME = """
-    INSERT INTO renamed_documents
-    SELECT shard, position, doc_id || '#' || shard || ':' || position
-    FROM base_documents
-    WHERE doc_id IN (SELECT doc_id FROM base_documents GROUP BY doc_id HAVING count(*) > 1)
-    QUALIFY row_number() OVER (PARTITION BY doc_id ORDER BY shard, position) > 1
-    ORDER BY ALL"""
-
-
 def count_flagged(screen: str, dimension: str) -> str:
     """Additive counts of what a screen flagged, by one dimension."""
     return f"""INSERT INTO slice_counts
         SELECT '{dimension}', {_value(dimension)}, '{screen}', sum(documents), sum(tokens),
             sum({screen}_evaluated), sum({screen}_flagged),
             sum({screen}_evaluated_tokens), sum({screen}_flagged_tokens)
-        FROM cells GROUP BY ALL ORDER BY ALL"""
+        FROM cell_counts GROUP BY ALL ORDER BY ALL"""
 
 
 def count_copies(screen: str, dimension: str) -> str:
@@ -243,7 +253,7 @@ def count_copies(screen: str, dimension: str) -> str:
         WITH whole AS (
             SELECT {value} AS value, sum(documents) AS documents, sum(tokens) AS tokens,
                 sum({screen}_evaluated) AS evaluated, sum({screen}_evaluated_tokens) AS evaluated_tokens
-            FROM cells GROUP BY ALL),
+            FROM cell_counts GROUP BY ALL),
         copies AS (
             SELECT {_value(dimension, "slices.")} AS value, count(*) AS documents, sum(n_tokens) AS tokens
             FROM duplicates JOIN slices USING (shard, position)
@@ -283,6 +293,41 @@ CLUSTER_DIFFS = """INSERT INTO cluster_diffs
         ON head.shard = found.representative_shard AND head.position = found.representative_position
     JOIN documents AS member ON member.shard = found.member_shard AND member.position = found.member_position
     ORDER BY cluster_id"""
+
+
+#: Some members of the largest clusters.
+CLUSTER_MEMBERS = """INSERT INTO cluster_members
+    SELECT cluster_id, doc_id FROM duplicates SEMI JOIN cluster_counts USING (cluster_id)
+    QUALIFY row_number() OVER (PARTITION BY cluster_id ORDER BY doc_id) <= {count}
+    ORDER BY ALL"""
+
+COUNT_REJECTS = """INSERT INTO reject_counts
+    SELECT shard, reason, count(*) FROM rejects GROUP BY ALL ORDER BY ALL"""
+
+#: A few masked previews of each kind, so that a reader sees what sort of thing was found.
+PREVIEWS = """INSERT INTO previews
+    WITH found AS (SELECT DISTINCT screen, kind, preview FROM findings WHERE preview IS NOT NULL)
+    SELECT screen, kind, list(preview ORDER BY preview) FROM found
+    SEMI JOIN (
+        SELECT * FROM found
+        QUALIFY row_number() OVER (PARTITION BY screen, kind ORDER BY preview) <= {count}
+    ) AS few USING (screen, kind, preview)
+    GROUP BY ALL ORDER BY ALL"""
+
+#: Documents of a table ``judged`` (doc_id, text_digest) that the corpus holds.
+JUDGED = """INSERT INTO judged_documents
+    WITH known AS (
+        SELECT coalesce(renamed.doc_id, base.doc_id) AS doc_id, lower(hex(text_digest)) AS text_digest
+        FROM base_documents AS base LEFT JOIN renamed_documents AS renamed USING (shard, position))
+    SELECT DISTINCT doc_id, text_digest FROM known SEMI JOIN judged USING (doc_id, text_digest)
+    ORDER BY ALL"""
+
+COUNT_CANARIES = """INSERT INTO canary_counts
+    SELECT screen, canary, control, expected, count(*), count(*) FILTER (outcome = 'passed'),
+        max(outcome) FILTER (outcome <> 'passed'),
+        list(DISTINCT found ORDER BY found) FILTER (outcome <> 'passed')[:3],
+        list(DISTINCT path ORDER BY path)
+    FROM canaries GROUP BY ALL ORDER BY ALL"""
 
 
 def alarms(dimension: str, most: int) -> str:

@@ -58,7 +58,7 @@ def samples(run):
 
 def stand(run, size):
     """The drawing that stands, for the strata of its cells."""
-    parts = [entry.part for entry in partindex.read(run.store)]
+    parts = partindex.Catalogue.recorded(run.store)
     return drawing.draw(run.sample, run.store, run.config(), parts, size)
 
 

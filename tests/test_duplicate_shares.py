@@ -151,4 +151,4 @@ def test_a_setting_of_the_paragraph_screen_costs_no_other_screen(tmp_path, run_a
     }
     families = {name.split("/")[0] for name in after if name.split("/")[1] not in before}
     paragraphs = {"repeated_paragraphs", "repeated_paragraphs.resolved"}
-    assert families == {*paragraphs, "slices", "cells", "finding_cells", "canaries"}
+    assert families == {*paragraphs, "slices", "cells", "finding_cells", "canaries", "totals", "aggregates"}

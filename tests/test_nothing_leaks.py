@@ -84,8 +84,9 @@ def contents(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 def _dump(path: Path, folder: Path) -> bytes:
     with duckdb.connect(str(path), read_only=True, config={"file_search_path": str(folder)}) as db:
-        names = [row[0] for row in db.execute("SELECT name FROM (SHOW ALL TABLES)").fetchall()]
-        return "".join(repr(db.execute(f'SELECT * FROM "{name}"').fetchall()) for name in names).encode()
+        names = db.execute('SELECT "schema", name FROM (SHOW ALL TABLES)').fetchall()
+        tables = [f'"{schema}"."{name}"' for schema, name in names]
+        return "".join(repr(db.execute(f"SELECT * FROM {table}").fetchall()) for table in tables).encode()
 
 
 def leaks(folder: Path) -> set[tuple[str, int]]:

@@ -40,18 +40,14 @@ REVIEW = ("review", None, None, None, None)
 def db():
     connection = duckdb.connect()
     connection.execute((resources.files("audit") / "schema.sql").read_text(encoding="utf-8"))
-    connection.execute(
-        "CREATE TABLE rejects (shard VARCHAR, position BIGINT, reason VARCHAR, detail VARCHAR)"
-    )
-    connection.execute("CREATE TABLE duplicates (doc_id VARCHAR, cluster_id VARCHAR)")
     for shard, documents, rejected, status, reason in SHARDS:
         insert(
             connection,
             "shards",
             (shard, f"s3://bucket/{shard}", shard, 1000, None, documents, rejected, status, reason),
         )
-    for position, reason in enumerate(["empty_text", "broken_json", "empty_text"]):
-        insert(connection, "rejects", ("a0", position, reason, ""))
+    for reason, documents in (("empty_text", 2), ("broken_json", 1)):
+        insert(connection, "reject_counts", ("a0", reason, documents))
     for row in EVALUATIONS:
         insert(connection, "evaluations", row)
     fill_counts(connection)
@@ -75,8 +71,8 @@ def fill_counts(connection):
         insert(connection, "finding_counts", ("pii", "email", "medium", dimension, value, 12, 9))
     for cluster, documents in [("k1", 9), ("k2", 4)]:
         insert(connection, "cluster_counts", (cluster, documents, documents, 0.9, "copies", "same words"))
-        for number in range(documents):
-            insert(connection, "duplicates", (f"{cluster}-{number}", cluster))
+        for number in range(3):
+            insert(connection, "cluster_members", (cluster, f"{cluster}-{number}"))
     hunk = {"before": "a", "removed": "b", "added": "c", "after": "d"}
     insert(connection, "cluster_diffs", ("k1", "k1-0", "k1-8", 0.9, None, json.dumps([hunk]), 2, True))
     insert(connection, "duplicate_alarms", ("source", "forum", 30, 30, 1500, 1500))
@@ -155,7 +151,7 @@ def test_each_screen_accounts_for_every_screened_document(db):
 @pytest.mark.parametrize(
     "damage",
     [
-        "DELETE FROM rejects WHERE position = 0",
+        "DELETE FROM reject_counts WHERE reason = 'broken_json'",
         "UPDATE shards SET rejected = rejected + 1",
         "UPDATE shards SET documents = documents - 1 WHERE shard = 'b1'",
         "DELETE FROM evaluations WHERE reason LIKE 'failed%'",
@@ -243,8 +239,9 @@ def test_same_evidence_gives_the_same_bytes(db):
 
 
 def test_an_empty_corpus_has_a_scorecard(db):
-    for table in ("shards", "rejects", "evaluations", "slice_counts", "finding_counts", "cluster_counts",
-                  "strata", "samples", "judgements", "estimates", "duplicates", "cluster_diffs",
+    for table in ("shards", "reject_counts", "evaluations", "slice_counts", "finding_counts",
+                  "cluster_counts", "strata", "samples", "judgements", "estimates", "cluster_members",
+                  "cluster_diffs",
                   "duplicate_alarms", "paragraph_counts", "repeated_paragraphs"):  # fmt: skip
         db.execute(f"DELETE FROM {table}")
     card = build(db, gates=[], statistics={}, sampling={}, previews={})

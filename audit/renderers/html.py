@@ -10,6 +10,7 @@ import jinja2
 
 from audit import (
     agreement_wording,
+    disk_budget,
     figures,
     policy_wording,
     quality_wording,
@@ -74,6 +75,7 @@ def _environment() -> jinja2.Environment:
         "DIFFERENCE_NOTE": wording.DIFFERENCE_NOTE,
         "PARAGRAPH_NOTE": wording.PARAGRAPH_NOTE,
         "PROBE_NOTE": wording.PROBE_NOTE,
+        "disk_sentence": disk_budget.sentence,
         "probe_sample": wording.probe_sample,
         "models": wording.models,
         "alarm_rule": wording.alarm_rule,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from audit import (
+    disk_budget,
     markdown_agreement,
     markdown_duplicates,
     markdown_policy,
@@ -132,6 +133,8 @@ def _accounting(card: Row) -> Iterable[str]:
         f"{count(shards['total'])} shards: {count(shards['complete'])} complete, "
         f"{count(shards['truncated'])} truncated, {count(shards['failed'])} failed."
     )
+    if "disk" in account:
+        yield disk_budget.sentence(account["disk"])
     if "coverage" in account:
         unread, allowed = account["coverage"]["unread_share"], account["coverage"]["max_unscreened"]
         yield (
