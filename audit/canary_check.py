@@ -33,6 +33,8 @@ SCHEMA = pa.schema(
         pa.field("path", pa.string()),
     ]
 )
+#: Stands for a shard where screens are shown the canaries before there is any.
+STAND_IN = Shard("stand-in", "stand-in.jsonl", "stand-in.jsonl", "jsonl", 0)
 _SHARD = "canaries"
 _NOT_READ = "not read"
 

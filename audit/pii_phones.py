@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from presidio_analyzer.predefined_recognizers import PhoneRecognizer
 
 from audit.phones import search as search_phones
 from audit.pii_budget import Budget, Over
 from audit.pii_search import Hit, Texts, number_hits
+from audit.presidio_library import PhoneRecognizer
 
 
 def search_numbers(

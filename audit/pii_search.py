@@ -15,7 +15,6 @@ from typing import NamedTuple, TypeAlias, TypeGuard
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from presidio_analyzer.predefined_recognizers import PhoneRecognizer
 
 from audit.kernels.buffers import string_buffers
 from audit.kernels.candidates import (
@@ -38,6 +37,7 @@ from audit.phones import search as search_phones
 from audit.pii_kinds import Trigger, kind_of
 from audit.pii_shapes import Shape, shape_of
 from audit.presidio import CONTEXT_REACH, Recogniser, hits
+from audit.presidio_library import PhoneRecognizer
 from audit.spans import Span
 
 #: Between joined windows: no pattern of Presidio's matches a NUL, and a line end is a word's end.

@@ -17,11 +17,17 @@ from typing import Any, TypeAlias
 import phonenumbers
 import regex  # type: ignore[import-untyped]
 import tldextract
-from presidio_analyzer import Pattern, PatternRecognizer, predefined_recognizers
-from presidio_analyzer.predefined_recognizers import EmailRecognizer, IbanRecognizer, PhoneRecognizer
 
 from audit.errors import ConfigurationError
 from audit.pii_kinds import kind_of
+from audit.presidio_library import (
+    EmailRecognizer,
+    IbanRecognizer,
+    Pattern,
+    PatternRecognizer,
+    PhoneRecognizer,
+    predefined_recognizers,
+)
 from audit.spans import Span, without_contained
 
 Recogniser: TypeAlias = PatternRecognizer | PhoneRecognizer

@@ -45,6 +45,12 @@ def string_buffers(array: pa.Array) -> tuple[Bytes, Offsets]:
     return bytes_, window.astype(np.int64)
 
 
+def string_bytes(array: pa.Array) -> int:
+    """Return the bytes of all values of a string or binary array."""
+    _, offsets = string_buffers(array)
+    return int(offsets[-1] - offsets[0])
+
+
 def longest(offsets: Offsets) -> int:
     """Return the length of the longest value, in bytes; 0 when there is none."""
     return int(np.diff(offsets).max(initial=0))

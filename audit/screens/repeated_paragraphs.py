@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from audit.array_files import new_mapped
 from audit.errors import ConfigurationError
 from audit.kernels.buffers import string_buffers
 from audit.kernels.hashing import PUBLIC_KEY
@@ -205,4 +206,4 @@ def _zeros(path: Path, count: int) -> Counts:
     """Return zeros in a mapped file, which the system can page out."""
     if not count:
         return np.zeros(0, np.int64)
-    return np.memmap(path, np.int64, "w+", shape=(count,))
+    return new_mapped(path, np.int64, (count,))

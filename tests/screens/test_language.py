@@ -66,22 +66,12 @@ def test_a_slice_of_a_batch_is_measured_alone():
     assert Language().measure(batch, CONTEXT).measurements["label"].to_pylist() == ["de"]
 
 
-def test_a_document_that_fails_is_not_evaluated(monkeypatch):
-    class Broken:
-        @property
-        def f(self):
-            return self
-
-        def predict(self, line, *_):
-            if "Menschen" in line:
-                raise RuntimeError("inside the library")
-            return [(0.9, "__label__sh")]
-
-    monkeypatch.setattr(language, "_model", Broken)
-    batch = documents(["Alle Menschen sind frei geboren.", "All human beings are born free."])
-    result = Language().measure(batch, CONTEXT)
-    assert result.not_evaluated == {0: "failed: RuntimeError"}
-    assert result.measurements["label"].to_pylist() == [None, "hbs"]
+def test_codes_of_wikipedias_become_those_of_iso():
+    text = (
+        "Svi ljudi rađaju se slobodni i jednaki u dostojanstvu i pravima, i obdareni su razumom i sviješću."
+    )
+    assert labels([text])[0] in ("hr", "sr", "bs", "hbs")
+    assert language._code("__label__sh") == "hbs"
 
 
 def test_another_model_file_is_refused(monkeypatch):
