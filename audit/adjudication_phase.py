@@ -50,8 +50,8 @@ def reviewed(db: duckdb.DuckDBPyConnection, question: str) -> list[Reviewed]:
                 list(harm ORDER BY reviewer) FILTER (phase = 'adjudication') AS adjudicated
             FROM judgements WHERE question = ? AND NOT superseded AND harm IS NOT NULL GROUP BY ALL)
         SELECT samples.doc_id, said.text_digest, stratum, draw, inclusion_probability, labels, adjudicated
-        FROM samples JOIN base_documents AS documents USING (shard, position)
-        JOIN said ON said.doc_id = samples.doc_id AND said.text_digest = lower(hex(documents.text_digest))
+        FROM samples JOIN sampled_documents AS documents USING (shard, position)
+        JOIN said ON said.doc_id = samples.doc_id AND said.text_digest = documents.text_digest
         WHERE phase = 'review' AND labels IS NOT NULL ORDER BY stratum, draw""",
         [question],
     ).fetchall()

@@ -7,31 +7,15 @@ from typing import Any
 
 import duckdb
 
-from audit import views
-from audit.canary_check import FAMILY, SCHEMA
-from audit.database import Builder
 from audit.gate_evidence import Evidence, Missing
 from audit.screens import Screen
 
 #: The metrics of the screen whose clusters are the run's.
 _DUPLICATES = "duplicates"
 _SUMMARY = """
-SELECT screen, canary, control, expected, count(*) AS shards,
-    count(*) FILTER (outcome = 'passed') AS passed, max(outcome) FILTER (outcome <> 'passed') AS failure,
-    list(DISTINCT found ORDER BY found) FILTER (outcome <> 'passed')[:3] AS found,
-    list(DISTINCT path ORDER BY path) AS paths
-FROM canaries GROUP BY ALL ORDER BY ALL
+SELECT screen, canary, control, expected, shards, passed, failure, found, paths
+FROM canary_counts ORDER BY ALL
 """
-
-
-def fill(builder: Builder) -> None:
-    """Make the view ``canaries`` over the parts; empty where none were shown."""
-    if builder.stands(FAMILY):
-        query = f"SELECT {', '.join(SCHEMA.names)} FROM {views.parts(FAMILY)}"
-    else:
-        kinds = {name: "BOOLEAN" if name == "control" else "VARCHAR" for name in SCHEMA.names}
-        query = views.empty(kinds)
-    builder.db.execute(f"CREATE VIEW canaries AS {query}")
 
 
 def section(db: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from audit import __version__
+from audit import __version__, stage_times
 from audit.errors import AuditError
 
 GO, NO_GO, INSUFFICIENT = 0, 10, 11
@@ -32,7 +32,10 @@ app = typer.Typer(
 )
 
 Parameters = ParamSpec("Parameters")
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `audit run --out` wrote.")]
+#: Text, since a path would make ``s3:/`` of ``s3://``.
+RunFolder = Annotated[
+    str, typer.Argument(metavar="RUN", help="Folder or object-store address that `audit run --out` wrote.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 IsQuiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 
@@ -44,6 +47,7 @@ class _Terminated(KeyboardInterrupt):
 def main() -> None:
     """Entry point of the ``audit`` command."""
     signal.signal(signal.SIGTERM, _terminate)
+    stage_times.begin_with_process()
     app()
 
 
@@ -110,9 +114,20 @@ def run(
         ),
     ] = None,
     out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="RUN", help="Run folder to make or resume.")
-    ] = Path("reports/run"),
-    engine: Annotated[str, typer.Option(help="Where tasks run: local.")] = "local",
+        str,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="RUN",
+            help="Run to make or resume: a folder, or an s3://, gs:// or az:// address.",
+        ),
+    ] = "reports/run",
+    engine: Annotated[
+        str | None, typer.Option(help="Where tasks run: local, or ray for a cluster; default: configured.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Of the Ray cluster: auto, host:port, ray://host:port or local.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Compute everything again.")] = False,
     quiet: IsQuiet = False,
@@ -125,12 +140,11 @@ def run(
 
     Example: `audit run configs/quickstart.yaml --out reports/quickstart`
     """
-    from audit import commands
+    from audit import commands, engine_choice
 
-    result = commands.run(
-        config, tuple(inputs or ()), out, engine=engine, workers=workers, fresh=fresh, quiet=quiet
-    )
-    _show(result, as_json, _verdict_lines)
+    options = engine_choice.EngineOptions(engine, address, workers)
+    result = commands.run(config, tuple(inputs or ()), out, options=options, fresh=fresh, quiet=quiet)
+    _show(result, as_json, _verdict_lines if quiet else _run_lines)
 
 
 @app.command()
@@ -150,6 +164,35 @@ def init(
     from audit import commands
 
     typer.echo(commands.init(profile, out))
+
+
+@app.command()
+@_guarded
+def forecast(
+    config: Annotated[Path, typer.Argument(help="Configuration file; `audit init` writes one.")],
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[INPUT]...", help="As of `audit run`; override the configuration's."),
+    ] = None,
+    cores: Annotated[
+        int | None, typer.Option(min=1, help="Cores of a node, a worker each; default: this machine's.")
+    ] = None,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines.")] = 1,
+    price: Annotated[float | None, typer.Option(min=0, help="Of a core-hour, in any currency.")] = None,
+    seconds: Annotated[float, typer.Option(min=1, help="For the sampling, about.")] = 60.0,
+    as_json: AsJson = False,
+) -> None:
+    """Sample the input for a minute, and predict time, memory, disk and cost of the run.
+
+    Blocks from all over the corpus are audited in a temporary folder on this machine; nothing is written
+    elsewhere. Another cluster is taken to have idle cores as fast as these.
+
+    Example: `audit forecast configs/quickstart.yaml --cores 64 --nodes 16 --price 0.04`
+    """
+    from audit import commands, forecast_words, forecasting
+
+    options = forecasting.Options(cores, nodes, price, seconds)
+    _show(commands.forecast(config, tuple(inputs or ()), options), as_json, forecast_words.lines)
 
 
 @app.command()
@@ -227,11 +270,11 @@ def sample(
 
     Example: `audit sample reports/quickstart --format csv --out sample.csv`
     """
-    from audit import commands, review_plan
+    from audit import commands, plan_wording
 
     if planned or budget is not None:
         given = {"--plan": planned, "--budget": budget, "--out": out, "--size": size}
-        _show(commands.plan_review(run_folder, given), as_json, review_plan.lines)
+        _show(commands.plan_review(run_folder, given), as_json, plan_wording.lines)
         return
     _show(
         commands.sample(
@@ -405,6 +448,10 @@ def _verdict_lines(result: dict[str, Any]) -> list[str | Table]:
         )
         shown.append(f"    {row['reason']}")
     return [*shown, f"Scorecard: {result['scorecard']}"]
+
+
+def _run_lines(result: dict[str, Any]) -> list[str | Table]:
+    return [*_verdict_lines(result), *stage_times.lines(result["spent"])]
 
 
 def _interval(row: dict[str, Any]) -> str:

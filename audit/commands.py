@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,9 +11,19 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from audit import adjudication, evaluation, explaining, pipeline, progress, review_plan, reviewing
+from audit import (
+    adjudication,
+    evaluation,
+    explaining,
+    forecasting,
+    pipeline,
+    progress,
+    review_plan,
+    reviewing,
+    stage_times,
+)
 from audit import config as configuration
-from audit.engines.local import LocalEngine
+from audit.engine_choice import EngineOptions, chosen_engine
 from audit.errors import ConfigurationError
 from audit.lineage import verification
 from audit.model import Verdict
@@ -25,31 +35,38 @@ from audit.store import write_atomically
 
 PROFILES = "profiles"
 SCHEMA_FILE = "audit.schema.json"
-_ENGINES = ("local",)
 
 
 def run(
     config_file: Path,
     inputs: tuple[str, ...],
-    out: Path,
+    out: str | Path,
     *,
-    engine: str,
-    workers: int | None,
+    options: EngineOptions,
     fresh: bool,
     quiet: bool,
 ) -> dict[str, Any]:
     """Audit a corpus; see ``pipeline.audit``."""
-    if engine not in _ENGINES:
-        raise ConfigurationError(
-            f"unknown engine {engine!r}", key="--engine", remedy=f"Known: {', '.join(_ENGINES)}"
-        )
     config = configuration.load(config_file)
-    chosen = LocalEngine(workers or config.run.workers or os.cpu_count() or 1)
+    report = _reporter(quiet)
     request = Request(config, config_file.resolve().parent, inputs)
-    target = Run(out)
+    target = Run.at(out)
+    with _naming(config_file, inputs), chosen_engine(config, options, report) as chosen:
+        verdict = pipeline.audit(request, target, chosen, report, fresh=fresh)
+    return {**_result(target, verdict), "spent": _spent(target)}
+
+
+def forecast(config_file: Path, inputs: tuple[str, ...], options: forecasting.Options) -> dict[str, Any]:
+    """What a run would cost; see ``forecasting.forecast``."""
+    config = configuration.load(config_file)
     with _naming(config_file, inputs):
-        verdict = pipeline.audit(request, target, chosen, _reporter(quiet), fresh=fresh)
-    return _result(target, verdict)
+        return forecasting.forecast(Request(config, config_file.resolve().parent, inputs), options)
+
+
+def _spent(target: Run) -> dict[str, Any]:
+    """What the last pass cost by stage, from the journal."""
+    told = [entry.data for entry in target.journal.read() if entry.event == pipeline.SPENT][-1]
+    return {**told, "stages": [dataclasses.asdict(row) for row in stage_times.table(told)]}
 
 
 @contextmanager
@@ -60,7 +77,7 @@ def _naming(config_file: Path, inputs: Sequence[str]) -> Iterator[None]:
     except ConfigurationError as error:
         if inputs and error.key == "corpus.inputs":
             raise ConfigurationError(error.message, key="INPUT", remedy=error.remedy) from error
-        if error.file is None and error.key is not None:
+        if error.file is None and error.key is not None and not error.key.startswith("--"):
             raise ConfigurationError(
                 error.message, file=str(config_file), key=error.key, remedy=error.remedy
             ) from error
@@ -95,7 +112,7 @@ def init(profile: str, out: Path) -> str:
 
 
 def sample(
-    folder: Path,
+    folder: str | Path,
     out: Path | None,
     *,
     file_format: str,
@@ -119,7 +136,7 @@ def sample(
         return reviewing.export(target, out, file_format, reviewers=reviewers, phase=phase)
 
 
-def plan_review(folder: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+def plan_review(folder: str | Path, given: Mapping[str, Any]) -> dict[str, Any]:
     """What numbers of judgements are likely to decide; see ``review_plan.plan``.
 
     Args:
@@ -140,7 +157,7 @@ def plan_review(folder: Path, given: Mapping[str, Any]) -> dict[str, Any]:
         return review_plan.plan(target, given["--budget"])
 
 
-def judge(folder: Path, files: Sequence[Path], *, quiet: bool) -> dict[str, Any]:
+def judge(folder: str | Path, files: Sequence[Path], *, quiet: bool) -> dict[str, Any]:
     """Import judgements, all files or none, and evaluate again."""
     target = Run.existing(folder)
     with target.locked():
@@ -149,7 +166,7 @@ def judge(folder: Path, files: Sequence[Path], *, quiet: bool) -> dict[str, Any]
     return {**_result(target, verdict), "notes": notes}
 
 
-def scorecard(folder: Path, formats: Sequence[str], out: Path | None, *, quiet: bool) -> dict[str, Any]:
+def scorecard(folder: str | Path, formats: Sequence[str], out: Path | None, *, quiet: bool) -> dict[str, Any]:
     """Evaluate again and render; into another folder when one is given."""
     unknown = [name for name in formats if name not in RENDERERS]
     if unknown or not formats:
@@ -164,26 +181,30 @@ def scorecard(folder: Path, formats: Sequence[str], out: Path | None, *, quiet: 
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         for name in formats:
-            write_atomically(out / f"scorecard.{name}", (folder / f"scorecard.{name}").read_bytes())
+            write_atomically(out / f"scorecard.{name}", (target.folder / f"scorecard.{name}").read_bytes())
     return _result(target, verdict, out)
 
 
-def gate(folder: Path, *, strict: bool) -> dict[str, Any]:
+def gate(folder: str | Path, *, strict: bool) -> dict[str, Any]:
     """The verdict as it stands; insufficient while the run, or a part of its evidence, is missing."""
     target = Run.existing(folder)
     return _result(target, standing_verdict(target, strict=strict))
 
 
-def explain(folder: Path, name: str) -> dict[str, Any]:
+def explain(folder: str | Path, name: str) -> dict[str, Any]:
     """Why a gate came out as it did; see ``explaining.explain``."""
     target = Run.existing(folder)
     with target.locked():
         return explaining.explain(target, name)
 
 
-def verify(folder: Path, head: str | None) -> dict[str, Any]:
+def verify(folder: str | Path, head: str | None) -> dict[str, Any]:
     """Check every byte of a run's evidence; see ``verification.verify``."""
-    report = verification.verify(folder, head)
+    run = Run.at(folder)
+    if run.remote is None:
+        report = verification.verify(run.folder, head)
+    else:
+        report = verification.verify_objects(run.remote, head)
     return {
         "problems": [f"{p.file}: {p.what}. {p.remedy}" for p in report.problems],
         "files": report.files,
@@ -200,7 +221,7 @@ def _result(target: Run, verdict: Verdict, folder: Path | None = None) -> dict[s
         "run_id": card["run_id"],
         "accounting": card["accounting"],
         "gates": card["gates"],
-        "scorecard": str((folder or target.folder) / "scorecard.html"),
+        "scorecard": f"{folder or target.place}/scorecard.html",
     }
 
 

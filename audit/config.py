@@ -11,8 +11,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from audit import memory
 from audit import probes as probe_family
 from audit import screens as screen_family
 from audit.dimensions import DEFAULT_STRATA, conditions, dimensions, flagging
@@ -118,7 +127,9 @@ class SamplingSection(_Section):
         f"Default: {', '.join(DEFAULT_STRATA)}, as far as their screens are on.",
     )
     bands: Annotated[tuple[float, ...], Field(min_length=1)] = Field(
-        default=BANDS, description="Cuts of a screen's score into bands."
+        default=BANDS,
+        description="Cuts of a screen's score into bands, which are kept where they expect enough draws. The "
+        "default ones are fine: strata are the few unions of neighbours that suit the declared size best.",
     )
     domains: str | None = Field(
         default=None,
@@ -269,12 +280,55 @@ class PolicySection(_Section):
 class RunSection(_Section):
     """How it is run; none of it changes a result, but for ``shard_bytes``, which moves the cuts."""
 
-    engine: Literal["local"] = "local"
+    engine: Literal["local", "ray"] = "local"
+    address: str = Field(
+        default="auto",
+        min_length=1,
+        description="Of the Ray cluster: auto (the one that this machine is part of, or $RAY_ADDRESS), "
+        "host:port, ray://host:port, or local for one of this machine alone.",
+    )
     workers: int | None = Field(default=None, ge=1, description="Processes; default: one per core.")
     shard_bytes: int = Field(default=256 * MIB, ge=1024, description="Files over it are cut into shards.")
     batch_rows: int = Field(default=4096, ge=1)
     batch_bytes: int = Field(default=16 * MIB, ge=1024)
     max_document_bytes: int = Field(default=128 * MIB, ge=1024, le=1 << 30)
+    compact_mib: int = Field(
+        default=256,
+        ge=0,
+        description="Small parts of a family are packed into files of so much, once they are many. 0: never; "
+        "nor is it done on an object store.",
+    )
+    memory: str | None = Field(
+        default=None,
+        description="Memory of the run on one machine, such as 8GiB, divided among the workers, fewer where "
+        "each would get too little. A worker that goes beyond its share is ended, and the document at fault "
+        "isolated; default: no limit.",
+    )
+    stall_seconds: float = Field(
+        default=600.0,
+        gt=0,
+        description="Crash guard: a worker that takes no step of its work for so long (no batch through any "
+        "screen) is ended, and the document at fault isolated. Budgets count work, so that no result depends "
+        "on this, but where something hangs.",
+    )
+    text_cache_mib: int = Field(
+        default=1024,
+        ge=0,
+        description="Texts that are likely to be sampled, kept privately outside the run so that they need "
+        "not be read again; about so much, compressed, and at most 5% of the corpus. 0: none.",
+    )
+
+    @field_validator("memory")
+    @classmethod
+    def _memory_is_a_size(cls, text: str | None) -> str | None:
+        if text is not None and memory.parse_size(text) < memory.LEAST_BYTES:
+            raise ValueError(f"a run needs {memory.LEAST_BYTES // MIB} MiB at least")
+        return text
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """What ``memory`` says; None: no limit."""
+        return None if self.memory is None else memory.parse_size(self.memory)
 
 
 class AuditConfig(_Section):

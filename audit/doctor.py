@@ -17,7 +17,7 @@ import pyarrow as pa
 from rich.table import Table
 
 from audit import config as configuration
-from audit import hmac_key, phone_plan_cache, probe_check, sources
+from audit import hmac_key, memory, phone_plan_cache, probe_check, sources
 from audit.config import AuditConfig
 from audit.errors import AuditError, ConfigurationError
 from audit.probes import Probe, available, try_out
@@ -27,8 +27,6 @@ _GIB, _MIB = 1 << 30, 1 << 20
 #: What a probe is tried on: short documents, and the time that its sample size is told for.
 _SAMPLE = "The river crosses the old town, where the library and the market overlook the stone bridge. " * 10
 _TRIES, _PROBE_SECONDS = 17, 600
-#: Measured peak of a worker with every screen loaded, and of the driver, in GiB; see docs/architecture.md.
-_WORKER_GIB = 1.2
 #: Bytes of parts per byte of text, at most: rows and sketches of short documents weigh most.
 _DISK_SHARE = 0.5
 _EXTRAS = {
@@ -83,13 +81,36 @@ def _python() -> Check:
 
 
 def _memory(config: AuditConfig | None) -> Check:
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / _GIB
+    total, limit = memory.machine_bytes(), config.run.memory_bytes if config else None
     workers = (config.run.workers if config else None) or os.cpu_count() or 1
-    need = (workers + 1) * _WORKER_GIB
-    found = f"{total:.0f} GiB, {workers} workers want about {need:.0f}"
-    if total >= need:
+    if limit is not None:
+        return _limited_memory(limit, total, workers)
+    found = f"{total / _GIB:.0f} GiB, {workers} workers want about {memory.wanted(workers) / _GIB:.0f}"
+    if total >= memory.wanted(workers):
         return Check("memory", "ok", found)
-    return Check("memory", "lacks", found, f"set run.workers to {max(1, int(total / _WORKER_GIB) - 1)}")
+    return Check("memory", "lacks", found, f"set run.workers to {memory.divide(total, workers).workers}")
+
+
+def _limited_memory(limit: int, total: int, workers: int) -> Check:
+    """What ``run.memory`` gives to each worker, and whether it can be kept."""
+    divided = memory.divide(limit, workers)
+    share = f"{(divided.share or 0) / _GIB:.1f} for each of {divided.workers} workers"
+    found = f"run.memory {limit / _GIB:.1f} of {total / _GIB:.0f} GiB, {share}"
+    if limit > total:
+        return Check("memory", "lacks", found, "the machine has less; lower run.memory")
+    if not memory.can_watch():
+        return Check(
+            "memory", "lacks", found, "this system does not tell what a process holds; it is not kept"
+        )
+    if divided.share is not None and divided.share < memory.WORKER_BYTES:
+        want = memory.wanted(1) / _GIB
+        return Check(
+            "memory", "lacks", found, f"documents may go unevaluated; one worker wants {want:.1f} in all"
+        )
+    if divided.workers < workers:
+        want = memory.wanted(workers) / _GIB
+        return Check("memory", "lacks", found, f"{workers} workers want {want:.1f}; the run takes longer")
+    return Check("memory", "ok", found)
 
 
 def _disk(needed: int | None) -> Check:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from audit import drawing, frozen_plan, gate_inputs, partindex, probe_sample, reports
+from audit import drawing, frozen_plan, gate_inputs, probe_sample, reports
 from audit.config import AuditConfig
 from audit.errors import ConfigurationError
 from audit.estimation import UNSURE, YES, Prevalence
 from audit.gate_evidence import Charged, Evidence, Missing
 from audit.parameters import nearest
+from audit.partindex import Catalogue
 from audit.policy import Gate, needs_review, usable_evidence
 from audit.probe_evidence import Probed, ProbeShare
 from audit.run import Run
@@ -85,7 +86,6 @@ def explain(run: Run, name: str) -> dict[str, Any]:
 
 def _inputs(run: Run, config: AuditConfig, card: Mapping[str, Any]) -> gate_inputs.Inputs:
     """The evidence again, from what stands; nothing is written."""
-    entries = list(partindex.read(run.store))
     plan = frozen_plan.standing(run, config)
     size = drawing.size_drawn(run.sample)
     with run.connect() as db:
@@ -93,19 +93,19 @@ def _inputs(run: Run, config: AuditConfig, card: Mapping[str, Any]) -> gate_inpu
             db,
             config,
             reports.load(run.store.folder / reports.FILE),
-            entries,
+            gate_inputs.corpus_wide(run.store),
             None if size is None else frozen_plan.draw(run, config, plan, size),
-            _probed(run, config, entries),
+            _probed(run, config),
             left_out=run.manifest()["left_out"]["bytes"],
             obstacle=card["plan"]["obstacle"],
         )
 
 
-def _probed(run: Run, config: AuditConfig, entries: Sequence[partindex.Entry]) -> Probed | None:
+def _probed(run: Run, config: AuditConfig) -> Probed | None:
     record = probe_sample.load(run.sample) if config.probes else None
     if record is None:
         return None
-    parts = [entry.part for entry in entries]
+    parts = Catalogue.recorded(run.store)
     drawn = probe_sample.draw(run.sample, run.store, config, parts, record.size) if record.size else None
     return Probed(config.build_probes(), record, drawn)
 

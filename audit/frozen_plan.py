@@ -25,11 +25,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from audit import drawing, partindex
+from audit import drawing
 from audit.config import AuditConfig, digest_json
 from audit.dimensions import PRESENT
 from audit.drawing import Drawing, Phase
 from audit.lineage.journal import Entry
+from audit.partindex import Catalogue
 from audit.run import Run
 
 FROZEN, AMENDED = "plan frozen", "plan amended"
@@ -133,7 +134,7 @@ def content(config: AuditConfig, size: int, domains: str | None = None) -> dict[
 
 
 def _content(run: Run, config: AuditConfig) -> dict[str, Any]:
-    parts = [entry.part for entry in partindex.read(run.store)]
+    parts = Catalogue.recorded(run.store)
     size = drawing.declared_size(run.store, config, parts)
     return content(config, size, run.manifest()["models"].get(DOMAINS))
 
@@ -194,7 +195,7 @@ def standing(run: Run, config: AuditConfig) -> Plan:
 def draw(run: Run, config: AuditConfig, plan: Plan, size: int) -> Drawing:
     """Draw the review sample that a plan asks for, or recall it; the run must hold documents."""
     declared = config.sampling.model_copy(update={"size": plan.content["design"]["size"]})
-    parts = [entry.part for entry in partindex.read(run.store)]
+    parts = Catalogue.recorded(run.store)
     phase = Phase(salt=plan.salt, formed_for=declared.size)
     return drawing.draw(run.sample, run.store, config, parts, size, phase)
 

@@ -18,6 +18,7 @@ from audit.policy import Gate
 from audit.resolving import FAMILY as DUPLICATES
 from audit.resolving import MATCHES, RESOLVED
 from audit.screens import Screen, duplicate_screen
+from audit.store import Store
 from audit.tasks import ShardReport
 
 
@@ -55,7 +56,8 @@ def gather(
     Args:
         db: Filled, up to estimates and gates.
         config: Of the run.
-        shards, entries: Reports and parts.
+        shards: Reports.
+        entries: Of the parts that speak of the whole corpus.
         drawn: The review sample.
         probed: The probe phase.
         left_out: Bytes of files that no source reads.
@@ -110,11 +112,20 @@ def _absent(
     return reasons
 
 
+def corpus_wide(store: Store) -> list[partindex.Entry]:
+    """Entries of the parts that speak of the whole corpus: few, whatever its size."""
+    return list(partindex.read(store, _is_corpus_wide))
+
+
+def _is_corpus_wide(family: str) -> bool:
+    return family in (DUPLICATES, MATCHES) or family.endswith(RESOLVED)
+
+
 def statistics(entries: Sequence[partindex.Entry]) -> dict[str, dict[str, float]]:
     """What the corpus-wide screens counted, by screen."""
     counts: dict[str, dict[str, float]] = {}
     for e in entries:
-        if e.part.family in (DUPLICATES, MATCHES) or e.part.family.endswith(RESOLVED):
+        if _is_corpus_wide(e.part.family):
             counts.setdefault(e.part.shard, {}).update(e.metadata["statistics"])
     return counts
 

@@ -13,22 +13,29 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from audit import (
+    aggregates,
     canaries,
     cluster_report,
+    compaction,
+    disk_budget,
     domains,
     drawing,
     facts,
     hmac_key,
     identifiers,
+    isolating,
     partindex,
+    probe_sample,
     resolving,
     slicing,
     sources,
     tasks,
+    text_cache,
+    totals,
 )
 from audit import reports as shardlog
 from audit.canaries import Flock
@@ -45,13 +52,20 @@ from audit.model import Shard, Verdict
 from audit.probing import ProbePhase, probe
 from audit.progress import Reporter
 from audit.review import known_answers
+from audit.review.judgements import JudgementStore
 from audit.run import MANIFEST, Run
 from audit.sampling import commitment, derive_seed
 from audit.screens import CorpusScreen, MatchingCorpusScreen, duplicate_screen, is_corpus_wide
 from audit.slicing import SliceTask, Slicing
 from audit.sources import InputPlan
-from audit.store import Part, digest_file
+from audit.sources.contracts import MIB
+from audit.stage_times import Ledger, Timing
+from audit.store import Part, Receipt, digest_file
 from audit.tasks import Screening, ShardReport, ShardTask
+from audit.text_cache import TextCache
+
+#: Event of the journal: what the run cost, by stage (``stage_times.Ledger.entry``).
+SPENT = "spent"
 
 
 @dataclass(frozen=True)
@@ -70,11 +84,12 @@ def audit(request: Request, run: Run, engine: Engine, report: Reporter, *, fresh
         ConfigurationError: Nothing to read, or a configuration that cannot work.
         FatalError: The folder is in use, the disk is full, or evidence is damaged.
     """
+    ledger = Ledger()
     config, planned = request.config, plan(request)
     shards = planned.shards
     _refuse_own_files(shards, request, run)
     flock = _canaries(request)
-    with run.locked():
+    with run.locked(report.note):
         key = hmac_key.load_or_create(outside=run.folder)
         seed = commitment(drawing.keep_seed(run.sample, derive_seed(config.corpus.name, key.key)))
         run.journal.append(
@@ -82,32 +97,63 @@ def audit(request: Request, run: Run, engine: Engine, report: Reporter, *, fresh
             {"configuration": config.digest(), "shards": len(shards), "fresh": fresh, "seed": seed},
         )
         run.store.clear_scratch()
+        compaction.recover(run.store)
         known_answers.keep(run.sample, _known_answers(request), config.sampling.questions)
         run.store.drop_untrusted(_retired_digest(run))
         if fresh:
             retire(run, [])
         screening = Screening(
-            run.store.folder.resolve(),
+            run.store.resolved(),
             config.build_screens(),
             config.corpus.columns,
             config.read_limits(),
             key.key_id,
             key.key,
             flock,
+            texts=_text_cache(run, config, shards),
         )
+        if (warning := disk_budget.shortage(run.folder, sum(shard.size for shard in shards))) is not None:
+            report.note(warning)
+        engine.admit(screening.store, shards)
+        ledger.lap("plan")
         reports = screen(run, screening, shards, engine, report, fresh=fresh)
-        resolutions = resolve(run, screening, reports, report)
+        for each in reports:
+            ledger.take(each.seconds, text_bytes=each.text_bytes, peak_bytes=each.peak_bytes)
+        ledger.lap("screen")
+        resolutions = resolve(run, screening, reports, report, ledger)
         matched = match_references(run, screening, reports, report)
+        ledger.lap("match references")
         compared = compare_clusters(run, screening, reports, resolutions, report)
+        ledger.lap("compare clusters")
         kinds = _classification(request)
-        slices = slice_all(run, config, screening, reports, engine, report, kinds)
+        slices, receipts = slice_all(run, config, screening, reports, engine, report, ledger, kinds)
+        receipts += [receipt for each in reports for receipt in each.receipts]
+        ledger.lap("slice")
         sliced = _parts(reports) + slices
-        probed = probe(ProbePhase(run, config, screening, reports, sliced, engine, report, fresh))
+        sliced += totals.bring(run.store, sliced)
+        probed = probe(ProbePhase(run, config, screening, reports, sliced, engine, report, ledger, fresh))
         parts = [*sliced, *(r.part for r in resolutions), *matched, *compared, *probed.parts]
-        retire(run, parts)
+        ledger.lap("probe")
+        by_shard = {part.family for part in sliced}
+        settle_parts(run, config, screening, parts, receipts, by_shard, engine, report)
+        ledger.lap("count and compact")
         models = probed.models if kinds is None else {**probed.models, DOMAINS: kinds.digest()}
-        record(run, config, screening, reports, parts, _left_out(planned, config), models)
-        return evaluate(run, report)
+        record(run, config, screening, reports, _left_out(planned, request), models)
+        ledger.lap("record")
+        verdict = evaluate(run, report)
+        ledger.lap("evaluate")
+        run.journal.append(SPENT, ledger.entry())
+        return verdict
+
+
+def _text_cache(run: Run, config: AuditConfig, shards: Sequence[Shard]) -> TextCache | None:
+    """Where the pass keeps texts that are likely to be sampled, and which."""
+    if config.run.text_cache_mib == 0:
+        return None
+    seed = drawing.load_seed(run.sample)
+    share = text_cache.share_within(config.run.text_cache_mib * MIB, sum(shard.size for shard in shards))
+    folder = text_cache.place(commitment(seed))
+    return None if folder is None else TextCache(folder, probe_sample.seeds(config, seed), share)
 
 
 def _known_answers(request: Request) -> Path | None:
@@ -132,9 +178,48 @@ def _canaries(request: Request) -> Flock:
 
 def retire(run: Run, current: Sequence[Part]) -> None:
     """Put aside the parts of other settings, and vouch for them, since they may come back."""
-    known = {entry.part.relative: entry.sha256 for entry in partindex.read(run.store)}
+    run.confirm_lock()
+    _put_aside(run, current, _listed(run))
+
+
+def _listed(run: Run) -> dict[str, str]:
+    """Digests of the files that the index lists, by path below ``parts``."""
+    return {file.path.removeprefix("parts/"): file.sha256 for file in partindex.files(run.store)}
+
+
+def _put_aside(run: Run, current: Sequence[Part], known: Mapping[str, str]) -> None:
     if digest := run.store.retire(current, known):
         run.journal.append("retired", {"index": digest})
+
+
+def settle_parts(
+    run: Run,
+    config: AuditConfig,
+    screening: Screening,
+    parts: Sequence[Part],
+    receipts: Sequence[Receipt],
+    by_shard: set[str],
+    engine: Engine,
+    report: Reporter,
+) -> None:
+    """Put the parts of other settings aside, pack small ones, and count what follows from the parts.
+
+    Args:
+        receipts: Of parts that this pass committed.
+        by_shard: Families with a part a shard.
+    """
+    listed, store = _listed(run), run.store
+    judged = JudgementStore(run.judgements).load().select(["doc_id", "text_digest"])
+    counted = aggregates.named(screening.screens, parts, judged)
+    with report.stage("compact", 0):
+        run.confirm_lock()
+        _put_aside(run, [*parts, *counted], listed)
+        standing = [*parts, *(part for part in counted if store.has(part))]
+        target = config.run.compact_mib * MIB
+        compaction.compact(store, standing, by_shard, engine, target, listed, receipts)
+    with report.stage("count", 0):
+        aggregates.bring(run.folder, store, screening.screens, counted, judged)
+        partindex.add(store, counted)
 
 
 def _retired_digest(run: Run) -> str | None:
@@ -143,14 +228,33 @@ def _retired_digest(run: Run) -> str | None:
     return digests[-1] if digests else None
 
 
-def _left_out(planned: InputPlan, config: AuditConfig) -> dict[str, Any]:
-    """Files in the inputs' folders that no source reads, but for hidden ones and those to be ignored."""
+def _left_out(planned: InputPlan, request: Request) -> dict[str, Any]:
+    """Files in the inputs' folders that no source reads, but for hidden ones and those to be ignored.
+
+    Objects that came while the corpus was read are among them: the next run takes them in.
+    """
+    config, late = (
+        request.config,
+        sources.arrivals(_inputs(request)[0], planned, format=request.config.corpus.format),
+    )
     patterns = (".*", "_*", *config.corpus.ignore)
-    paths = [Path(path) for path in planned.skipped]
-    left = [path for path in paths if not any(fnmatch(path.name, pattern) for pattern in patterns)]
-    suffixes = Counter(identifiers.mask_identifier("".join(path.suffixes[-2:])) for path in left)
-    size = sum(path.stat().st_size for path in left if path.is_file())
-    return {"files": len(left), "bytes": size, "suffixes": dict(sorted(suffixes.items()))}
+    sizes = {**{path: _size(planned, path) for path in planned.skipped}, **late}
+    left = {
+        path: size
+        for path, size in sizes.items()
+        if not any(fnmatch(path.rpartition("/")[2], pattern) for pattern in patterns)
+    }
+    suffixes = Counter(
+        identifiers.mask_identifier("".join(PurePosixPath(path).suffixes[-2:])) for path in left
+    )
+    return {"files": len(left), "bytes": sum(left.values()), "suffixes": dict(sorted(suffixes.items()))}
+
+
+def _size(planned: InputPlan, path: str) -> int:
+    """Bytes of what was skipped; a folder counts by none."""
+    if path in planned.skipped_bytes:
+        return planned.skipped_bytes[path]
+    return Path(path).stat().st_size if Path(path).is_file() else 0
 
 
 def plan(request: Request) -> InputPlan:
@@ -177,9 +281,16 @@ def _inputs(request: Request) -> tuple[tuple[str, ...], Path]:
 def _refuse_own_files(shards: Sequence[Shard], request: Request, run: Run) -> None:
     """Refuse to take the run's own files for documents, now or when the run is resumed."""
     inputs, base = _inputs(request)
-    folder = run.folder.resolve()
-    above = [address for address in inputs if "://" not in address and _holds(base / address, folder)]
-    if above or any(Path(shard.uri).resolve().is_relative_to(folder) for shard in shards):
+    if run.remote is None:
+        folder = run.folder.resolve()
+        above = any("://" not in address and _holds(base / address, folder) for address in inputs)
+        files = [shard.uri for shard in shards if "://" not in shard.uri]
+        inside = any(Path(file).resolve().is_relative_to(folder) for file in files)
+    else:
+        address = f"{run.remote.address}/"
+        above = any(address.startswith(f"{each.rstrip('/')}/") for each in inputs)
+        inside = any(shard.uri.startswith(address) for shard in shards)
+    if above or inside:
         raise ConfigurationError(
             "the run folder lies inside the corpus, so its files would be read as documents",
             key="--out",
@@ -202,14 +313,11 @@ def screen(
         for shard in shards
     ]
     with report.stage("screen", sum(shard.size for shard in shards)) as stage:
-        reports = [standing for task in work if (standing := tasks.recall(task)) is not None]
+        reports = tasks.recall(work)
         stage.advance(sum(r.documents for r in reports), sum(r.shard.size for r in reports))
         done = {r.shard.shard for r in reports}
         rest = [task for task in work if task.shard.shard not in done]
-        for outcome in engine.map(tasks.screen_shard, rest, stage.advance):
-            result = outcome.result or ShardReport(
-                outcome.task.shard, "failed", reason=f"lost: {outcome.lost}"
-            )
+        for result in isolating.screen_shards(engine, rest, stage.advance, report.note):
             if result.digest is not None:
                 seen.saw(result.shard, result.digest)
             reports.append(result)
@@ -217,7 +325,7 @@ def screen(
 
 
 def resolve(
-    run: Run, screening: Screening, reports: Sequence[ShardReport], report: Reporter
+    run: Run, screening: Screening, reports: Sequence[ShardReport], report: Reporter, ledger: Ledger
 ) -> list[resolving.Resolution]:
     """The second stage of the corpus-wide screens."""
     standing = {r.shard.shard: r for r in reports if r.keys}
@@ -227,6 +335,7 @@ def resolve(
             sketches = _sketches(run, screening, standing, member.name)
             with report.stage(member.name.replace("_", " "), 0):
                 resolutions.append(resolving.resolve(member, sketches))
+            ledger.lap(f"resolve {member.name}")
     return resolutions
 
 
@@ -284,19 +393,26 @@ def slice_all(
     reports: Sequence[ShardReport],
     engine: Engine,
     report: Reporter,
+    ledger: Ledger,
     classification: Classification | None = None,
-) -> list[Part]:
-    """Dimensions and additive counts of every shard, from its parts."""
+) -> tuple[list[Part], list[Receipt]]:
+    """Dimensions and additive counts of every shard, from its parts; with receipts of what is new."""
     present = tuple(s.name for s in flagging(screening.screens) if f"{s.name}{PRESENT}" in config.strata())
-    folder, bands = run.store.folder.resolve(), config.sampling.bands
-    how = Slicing(folder, screening.screens, bands, present, classification)
+    bands = config.sampling.bands
+    how = Slicing(screening.store, screening.screens, bands, present, classification)
     work = [SliceTask(how, r.shard.shard, dict(r.keys)) for r in reports if r.keys]
-    stale = [t for t in work if not all(run.store.has(part) for part in slicing.slice_keys(t).values())]
+    parts = [list(slicing.slice_keys(task).values()) for task in work]
+    standing = run.store.standing(part for some in parts for part in some)
+    stale = [task for task, some in zip(work, parts, strict=True) if not standing.issuperset(some)]
+    receipts: list[Receipt] = []
     with report.stage("slice", 0) as stage:
-        for outcome in engine.map(slicing.slice_shard, stale, stage.advance):
+        for outcome in engine.map(Timing("slice", slicing.slice_shard), stale, stage.advance):
             if outcome.result is None:
-                slicing.slice_shard(outcome.task)
-    return [part for task in work for part in slicing.slice_keys(task).values()]
+                receipts += slicing.slice_shard(outcome.task)
+            else:
+                receipts += outcome.result.result
+                ledger.take(outcome.result.seconds, peak_bytes=outcome.result.peak_bytes)
+    return [part for some in parts for part in some], receipts
 
 
 def _parts(reports: Sequence[ShardReport]) -> list[Part]:
@@ -308,13 +424,11 @@ def record(
     config: AuditConfig,
     screening: Screening,
     reports: Sequence[ShardReport],
-    parts: Sequence[Part],
     left_out: Mapping[str, Any],
     further_models: Mapping[str, str],
 ) -> None:
     """Write down what went in and what came out: shards, index of parts, manifest, journal."""
     shardlog.save(run.store.folder / shardlog.FILE, reports)
-    partindex.write(run.store, parts)
     inputs = [
         manifest.InputRecord(
             r.shard.shard,

@@ -25,12 +25,12 @@ from audit.dimensions import REPORTED
 from audit.drawing import Drawing
 from audit.estimation import UNSURE, Prevalence
 from audit.model import WHOLE, Estimate
+from audit.partindex import Catalogue
 from audit.policy import Missing
 from audit.probe_sample import PHASE, ProbeRecord, ProbeStatus
 from audit.probe_tasks import family
 from audit.probes import Probe, shares
 from audit.run import Run
-from audit.store import Part
 
 _UNITS: tuple[tuple[Unit, str], ...] = (("documents", ""), ("tokens", "_tokens"))
 
@@ -110,14 +110,14 @@ class Probed:
 Found = Mapping[tuple[str, str], ProbeShare | Missing]
 
 
-def fill(builder: Builder, run: Run, config: AuditConfig, parts: Sequence[Part]) -> Probed | None:
+def fill(builder: Builder, run: Run, config: AuditConfig, parts: Catalogue) -> Probed | None:
     """Bring the probes' results into the database; None where none is configured.
 
     Args:
         builder: With its views over the parts made.
         run: Whose pass is complete.
         config: Names the probes.
-        parts: All parts of the run.
+        parts: Of the run.
     """
     record = probe_sample.load(run.sample) if config.probes else None
     probes = config.build_probes() if record is not None else ()
@@ -127,6 +127,7 @@ def fill(builder: Builder, run: Run, config: AuditConfig, parts: Sequence[Part])
         if record.size:
             drawing = probe_sample.draw(run.sample, run.store, config, parts, record.size)
             builder.insert("strata", drawing.strata())
+            builder.insert_sampled(drawing.rows)
             builder.insert_draws(PHASE, drawing.draws)
     standing = [probe for probe in probes if builder.stands(family(probe.name))]
     for probe in probes:

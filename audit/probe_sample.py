@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,10 @@ from typing import Any
 from audit import drawing
 from audit.config import AuditConfig
 from audit.drawing import Drawing, Phase
+from audit.partindex import Catalogue
+from audit.permanent_numbers import salted_seed
 from audit.probes import Throughput
-from audit.store import Part, Store, write_atomically
+from audit.store import Store, write_atomically
 
 PHASE = "probe"
 _RECORD = "probes.json"
@@ -92,10 +94,16 @@ def _status(plain: Mapping[str, Any]) -> ProbeStatus:
     return ProbeStatus(**{**plain, "cost": Throughput(**cost) if cost else None})
 
 
-def draw(sample: Path, store: Store, config: AuditConfig, parts: Sequence[Part], size: int) -> Drawing:
+def draw(sample: Path, store: Store, config: AuditConfig, parts: Catalogue, size: int) -> Drawing:
     """Draw the documents that the probes look at, or recall them; see ``drawing.draw``."""
     phase = Phase(PHASE) if config.sampling.probe.nested else Phase(PHASE, formed_for=size, salt=PHASE)
     return drawing.draw(folder(sample), store, config, parts, size, phase)
+
+
+def seeds(config: AuditConfig, seed: bytes) -> tuple[bytes, ...]:
+    """Seeds of all samples that are drawn: the review's, and the probe's where that is independent."""
+    independent = config.probes and not config.sampling.probe.nested
+    return (seed, salted_seed(seed, PHASE)) if independent else (seed,)
 
 
 def joint_probability(probe: float, review: float, *, nested: bool) -> float:

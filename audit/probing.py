@@ -16,12 +16,14 @@ from audit.config import AuditConfig
 from audit.drawing import load_seed
 from audit.engines import Engine
 from audit.errors import ConfigurationError
+from audit.partindex import Catalogue
 from audit.probe_sample import ProbeRecord
-from audit.probe_size import Document, Trial, explained, pilot
+from audit.probe_size import Document, Inspected, Inspection, Trial, explained, pilot
 from audit.probe_tasks import BLOCK, Done, ProbeTask, grouped
 from audit.probes import Probe
 from audit.progress import Reporter, Stage
 from audit.run import Run
+from audit.stage_times import Ledger, Timing
 from audit.store import Part, read_metadata
 from audit.tasks import Screening, ShardReport
 
@@ -44,7 +46,9 @@ class ProbePhase:
 
     Attributes:
         parts: Of the families ``documents``, ``slices`` and ``cells``.
+        ledger: What the workers spend is added to it.
         fresh: Whether to measure again what stands.
+        inspected: What each probe finds where it runs, by name.
     """
 
     run: Run
@@ -54,7 +58,9 @@ class ProbePhase:
     parts: Sequence[Part]
     engine: Engine
     report: Reporter
+    ledger: Ledger
     fresh: bool = False
+    inspected: Mapping[str, Inspected] = field(default_factory=dict)
 
     @property
     def facts(self) -> dict[str, Part]:
@@ -65,8 +71,24 @@ class ProbePhase:
     def task(self, probe: Probe, documents: Sequence[Document]) -> ProbeTask:
         """A task over these documents."""
         s = self.screening
-        settings = probe_tasks.settings_key(probe, s.key_id)
-        return ProbeTask(s.parts, probe, settings, s.columns, s.limits, grouped(documents), s.hmac_key)
+        found = self.inspected[probe.name]
+        texts = None if s.texts is None else s.texts.folder
+        chosen = grouped(documents)
+        return ProbeTask(
+            s.store,
+            probe,
+            found.settings,
+            s.columns,
+            s.limits,
+            chosen,
+            s.hmac_key,
+            texts,
+            probe_tasks.documents_at_once(found.status.resources),
+        )
+
+    def inspect(self, probe: Probe) -> Inspected:
+        """What a probe finds where the engine would run it."""
+        return probe_size.inspect_by(self.engine, Inspection(probe, self.screening.key_id))
 
     def trial(self) -> Trial:
         """A try-out on documents of the corpus."""
@@ -89,7 +111,9 @@ def probe(phase: ProbePhase) -> Probed:
         shutil.rmtree(probe_sample.folder(phase.run.sample), ignore_errors=True)
         return Probed()
     documents = sum(report.documents for report in phase.reports)
-    record = probe_size.decide(phase.config, chosen, documents, phase.run.journal, phase.trial())
+    phase = dataclasses.replace(phase, inspected={member.name: phase.inspect(member) for member in chosen})
+    members = [phase.inspected[member.name].status for member in chosen]
+    record = probe_size.decide(phase.config, chosen, members, documents, phase.run.journal, phase.trial())
     if record.minutes is not None:
         told = probe_size.speeds(record.probes)
         phase.report.note(f"probes: {record.minutes:g} minutes allow {record.size:,} documents ({told})")
@@ -108,17 +132,18 @@ def _measure_all(
     """Measure the sample by every probe that can run; the record tells which could not after all."""
     if not record.size:
         return record, []
-    drawing = probe_sample.draw(phase.run.sample, phase.run.store, phase.config, phase.parts, record.size)
+    parts = Catalogue.of(phase.parts)
+    drawing = probe_sample.draw(phase.run.sample, phase.run.store, phase.config, parts, record.size)
     sampled = _sampled(phase, drawing.draws)
-    statuses, parts = [], []
+    statuses, found = [], []
     for member, status in zip(chosen, record.probes, strict=True):
         if status.missing is None:
             try:
-                parts += _measure(phase, member, sampled)
+                found += _measure(phase, member, sampled)
             except ConfigurationError as error:
                 status = dataclasses.replace(status, missing=explained(error))
         statuses.append(status)
-    return dataclasses.replace(record, probes=tuple(statuses)), parts
+    return dataclasses.replace(record, probes=tuple(statuses)), found
 
 
 def _sampled(phase: ProbePhase, draws: pa.Table) -> dict[Document, int]:
@@ -153,7 +178,7 @@ def _measure(phase: ProbePhase, member: Probe, sampled: Mapping[Document, int]) 
     began, done = time.monotonic(), []
     total = sum(sampled[document] for task in tasks for document in _documents(task))
     with phase.report.stage(f"probe {member.name}", total) as stage:
-        for task, result in _run(phase.engine, tasks, stage):
+        for task, result in _run(phase, member, tasks, stage):
             done.append(result)
             if task.part not in parts:
                 parts.append(task.part)
@@ -169,9 +194,9 @@ def _standing(phase: ProbePhase, member: Probe, sampled: Mapping[Document, int])
         (shard.shard, position, digest): (shard, position, digest) for shard, position, digest in sampled
     }
     found: dict[Part, set[Document]] = {}
-    folder = phase.run.store.folder / probe_tasks.family(member.name)
-    for path in sorted(folder.glob("*.parquet")):
-        stored = read_metadata(path)
+    store = phase.run.store
+    for name in store.members(probe_tasks.family(member.name)):
+        stored = read_metadata(store.files.source(name))
         if stored["settings"] != settings:
             continue
         part = probe_tasks.named_part(member.name, stored["work_key"])
@@ -197,14 +222,18 @@ def _documents(task: ProbeTask) -> Iterator[Document]:
     return ((some.shard, position, digest) for some, position, digest in task.rows())
 
 
-def _run(engine: Engine, tasks: Sequence[ProbeTask], stage: Stage) -> Iterator[tuple[ProbeTask, Done]]:
+def _run(
+    phase: ProbePhase, member: Probe, tasks: Sequence[ProbeTask], stage: Stage
+) -> Iterator[tuple[ProbeTask, Done]]:
     """Run tasks; one whose worker is lost is taken apart until the document at fault stands alone."""
     waiting = list(tasks)
     while waiting:
         lost: list[ProbeTask] = []
-        for outcome in engine.map(probe_tasks.probe_block, waiting, stage.advance):
+        block = Timing(f"probe {member.name}", probe_tasks.probe_block)
+        for outcome in phase.engine.map(block, waiting, stage.advance, probe_size.needs(member)):
             if outcome.result is not None:
-                yield outcome.task, outcome.result
+                phase.ledger.take(outcome.result.seconds, peak_bytes=outcome.result.peak_bytes)
+                yield outcome.task, outcome.result.result
             elif pieces := probe_tasks.halves(outcome.task):
                 lost += pieces
             else:

@@ -11,8 +11,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from audit import packs
 from audit.errors import ConfigurationError
-from audit.store import Store
+from audit.packs import Member
+from audit.store import Part, Store
 
 _KEY = "screens.near_duplicates.references"
 
@@ -23,11 +25,11 @@ class ReferenceSketches:
 
     Attributes:
         name: The run folder, as the configuration names it.
-        files: Its parts, in shard order.
+        files: Its parts by name, in shard order: a file, or a member of a pack.
     """
 
     name: str
-    files: tuple[Path, ...]
+    files: tuple[tuple[str, Path | Member], ...]
 
     @classmethod
     def open(
@@ -60,30 +62,39 @@ class ReferenceSketches:
                     name, f"{parameter} is {theirs.get(parameter)!r} there and {value!r} here"
                 )
         store = Store(Path(name) / "parts")
-        files = tuple(store.folder / path for path in store.current() if path.startswith(f"{screen}/"))
+        files: dict[str, Path | Member] = {
+            path.rpartition("/")[2]: store.folder / path for path in store.members(screen)
+        }
+        for pack in packs.standing(store.folder, screen):
+            files |= {Part(screen, m.shard, m.key).relative.rpartition("/")[2]: m for m in pack.members()}
         if not files:
             raise ConfigurationError(
                 f"the reference {name!r} holds no sketches", key=_KEY, remedy="Audit it again"
             )
         wanted = {f"{screen}_{measure}" for measure in measures}
-        if any(not wanted <= set(pq.read_schema(path).names) for path in files):
+        holding = {file if isinstance(file, Path) else file.pack.path for file in files.values()}
+        if any(not wanted <= set(pq.read_schema(path).names) for path in holding):
             raise _incomparable(name, "its sketches are those of another version")
-        return cls(name, files)
+        return cls(name, tuple(sorted(files.items())))
 
     @property
     def keys(self) -> list[str]:
         """Names of the parts, which hold their work keys."""
-        return [f"{self.name}:{path.name}" for path in self.files]
+        return [f"{self.name}:{file}" for file, _ in self.files]
 
     @property
     def shards(self) -> Sequence[str]:
         """Shard ids, sorted."""
-        return [path.name.split(".")[0] for path in self.files]
+        return [file.split(".")[0] for file, _ in self.files]
 
     def read(self, columns: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:
         """Yield (shard, table) in shard order; ``position`` first."""
-        for shard, path in zip(self.shards, self.files, strict=True):
-            yield shard, pq.read_table(path, columns=["position", *columns], partitioning=None)
+        wanted = ["position", *columns]
+        for shard, (_, file) in zip(self.shards, self.files, strict=True):
+            if isinstance(file, Path):
+                yield shard, pq.read_table(file, columns=wanted, partitioning=None)
+            else:
+                yield shard, file.read(wanted)
 
 
 def _manifest(name: str) -> dict[str, Any]:

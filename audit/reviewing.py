@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from audit import adjudication_phase, free_text, frozen_plan, reports, sources
+from audit import adjudication_phase, free_text, frozen_plan, reports, text_cache
 from audit.config import AuditConfig
+from audit.drawing import load_seed
 from audit.errors import ConfigurationError, FatalError, InputError
 from audit.lineage import verification
 from audit.model import Shard
@@ -22,6 +23,7 @@ from audit.review.formats import FORMATS, recognise
 from audit.review.judgements import JudgementStore
 from audit.review.texts import SampleRow, shuffled, write_privately
 from audit.run import Run
+from audit.sampling import commitment
 from audit.standing import JUDGING
 
 PHASE = REVIEW
@@ -66,7 +68,7 @@ def export(
             drawn, controls = [each for each in drawn if each.draw.doc_id in waits], {}
     if not drawn and phase == ADJUDICATION:
         raise ConfigurationError(
-            f"no document waits for {phase}", file=str(run.folder), remedy="Import judgements first"
+            f"no document waits for {phase}", file=run.place, remedy="Import judgements first"
         )
     rows = [*_rows(run, drawn), *(item.row(doc_id) for doc_id, item in controls.items())]
     files: list[Path] = []
@@ -123,16 +125,20 @@ def take_in(run: Run, files: Sequence[Path]) -> list[str]:
             draw = drawn[doc_id].draw
             return was_given(assignment, draw, sampling.overlap, sampling.overlap_reviewers)
 
+        answers = [(path, list(recognise(path).read(path, sampling.questions))) for path in files]
+        controls = _controls(run, config, db, run_id)
+        # All at once, and only those that the sample does not hold: a look at all ids is not for nothing.
+        others = {each.doc_id for _, some in answers for each in some} - drawn.keys() - controls.keys()
         expected = Expectation(
             run_id,
             sampling.questions,
             {doc_id: each.text_digest for doc_id, each in drawn.items()},
-            _membership(db),
-            controls=_controls(run, config, db, run_id),
+            _held(db, others),
+            controls=controls,
             assigned=given,
             masked=free_text.masked,
         )
-        imports = [collect(path, recognise(path).read(path, sampling.questions), expected) for path in files]
+        imports = [collect(path, some, expected) for path, some in answers]
     _refuse_repeated(files, imports)
     frozen_plan.freeze(run, "judgements")
     run.journal.append(JUDGING, {"judgements": sum(len(taken.judgements) for taken in imports)})
@@ -160,7 +166,8 @@ def _controls(
     rows = db.execute(
         "SELECT doc_id FROM samples WHERE phase = ? AND draw = 1 ORDER BY stratum", [PHASE]
     ).fetchall()
-    return known_answers.disguised(items, [doc_id for (doc_id,) in rows], run_id, _membership(db))
+    like = [doc_id for (doc_id,) in rows]
+    return known_answers.disguised(items, like, run_id, lambda doc_id: bool(_held(db, {doc_id})))
 
 
 def _write(contents: Any, out: Path) -> Iterator[Path]:
@@ -175,10 +182,10 @@ def _rows(run: Run, drawn: Iterable[_Drawn]) -> Iterator[SampleRow]:
     config = run.config()
     shards = {report.shard.shard: report.shard for report in reports.load(run.store.folder / reports.FILE)}
     known = {(each.shard, each.position): each for each in drawn}
+    kept = text_cache.place(commitment(load_seed(run.sample)))
     for shard in sorted({shard for shard, _ in known}):
-        positions = [position for where, position in known if where == shard]
-        texts = _texts(shards[shard], config.corpus.columns, config.read_limits(), positions)
-        for position, _, text in texts:
+        wanted = {p: bytes.fromhex(each.text_digest) for (where, p), each in known.items() if where == shard}
+        for position, text in _texts(shards[shard], config, kept, wanted):
             each = known.pop((shard, position))
             yield SampleRow(each.draw.doc_id, text, each.text_digest, each.url)
     if known:
@@ -186,10 +193,12 @@ def _rows(run: Run, drawn: Iterable[_Drawn]) -> Iterator[SampleRow]:
 
 
 def _texts(
-    shard: Shard, columns: sources.ColumnMapping, limits: sources.ReadLimits, positions: Sequence[int]
-) -> Iterator[tuple[int, str, str]]:
+    shard: Shard, config: AuditConfig, kept: Path | None, wanted: Mapping[int, bytes]
+) -> Iterator[tuple[int, str]]:
+    columns, limits = config.corpus.columns, config.read_limits()
     try:
-        yield from sources.texts(shard, columns, limits, set(positions))
+        for batch in text_cache.documents_at(kept, shard, columns, limits, wanted):
+            yield from zip(*(batch.column(name).to_pylist() for name in ("position", "text")), strict=True)
     except InputError as error:
         raise ConfigurationError(
             f"sampled documents cannot be read again ({error})",
@@ -201,15 +210,23 @@ def _texts(
 def _drawn(db: duckdb.DuckDBPyConnection) -> list[_Drawn]:
     rows = db.execute(
         """SELECT samples.doc_id, stratum, draw, shard, position, documents.text_digest, documents.url
-        FROM samples JOIN documents USING (shard, position) WHERE phase = ? ORDER BY shard, position""",
+        FROM samples JOIN sampled_documents AS documents USING (shard, position)
+        WHERE phase = ? ORDER BY shard, position""",
         [PHASE],
     ).fetchall()
     return [_Drawn(Draw(*row[:3]), *row[3:]) for row in rows]
 
 
-def _membership(db: duckdb.DuckDBPyConnection) -> Callable[[str], bool]:
-    ids = {doc_id for (doc_id,) in db.execute("SELECT doc_id FROM documents").fetchall()}
-    return ids.__contains__
+def _held(db: duckdb.DuckDBPyConnection, doc_ids: Collection[str]) -> set[str]:
+    """Those of the ids that documents of the corpus have."""
+    if not doc_ids:
+        return set()
+    rows = db.execute(
+        """SELECT doc_id FROM base_documents WHERE list_contains($ids, doc_id)
+        UNION SELECT doc_id FROM renamed_documents WHERE list_contains($ids, doc_id)""",
+        {"ids": sorted(doc_ids)},
+    ).fetchall()
+    return {doc_id for (doc_id,) in rows}
 
 
 def _refuse_repeated(files: Sequence[Path], imports: Sequence[Import]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +18,7 @@ from audit import domains, facts, workkeys
 from audit.dimensions import PRESENT, REPORTED, banded
 from audit.domains import Classification
 from audit.screens import Screen, is_corpus_wide
-from audit.store import Part, Store
+from audit.store import Part, Receipt, Store
 
 SLICES, CELLS, FINDING_CELLS = "slices", "cells", "finding_cells"
 FAMILIES = (SLICES, CELLS, FINDING_CELLS)
@@ -32,7 +31,7 @@ class Slicing:
     """What decides the dimensions, the same for every shard.
 
     Attributes:
-        parts: Folder of the parts.
+        store: Of the run.
         screens: Those that ran.
         bands: Cuts of scores.
         present: Screens whose flags are a dimension of their own: those that strata name, since each makes
@@ -40,7 +39,7 @@ class Slicing:
         classification: Of hosts and addresses; None: the packaged one.
     """
 
-    parts: Path
+    store: Store
     screens: tuple[Screen, ...]
     bands: tuple[float, ...]
     present: tuple[str, ...] = ()
@@ -83,11 +82,11 @@ def slice_keys(task: SliceTask) -> dict[str, Part]:
     }
 
 
-def slice_shard(task: SliceTask) -> dict[str, Part]:
-    """Compute the dimensions and counts of one shard from its parts; returns the parts."""
-    store, parts = Store(task.slicing.parts), slice_keys(task)
+def slice_shard(task: SliceTask) -> tuple[Receipt, ...]:
+    """Compute the dimensions and counts of one shard from its parts; returns what it committed."""
+    store, parts = task.slicing.store, slice_keys(task)
     if all(store.has(part) for part in parts.values()):
-        return parts
+        return ()
     documents = store.read(Part(facts.FAMILY, task.shard, task.keys[facts.FAMILY]))
     measured = {
         s.name: store.read(Part(s.name, task.shard, task.keys[s.name])) for s in task.slicing.located()
@@ -106,9 +105,8 @@ def slice_shard(task: SliceTask) -> dict[str, Part]:
         CELLS: _cells(task.slicing, dimensions, documents, measured, states),
         FINDING_CELLS: _finding_cells(dimensions, measured),
     }
-    for family, table in tables.items():
-        store.write(parts[family], table, {})
-    return parts
+    receipts = [store.write(parts[family], table, {}) for family, table in tables.items()]
+    return tuple(receipt for receipt in receipts if receipt is not None)
 
 
 def _dimensions(slicing: Slicing, documents: pa.Table, measured: Mapping[str, pa.Table]) -> pa.Table:

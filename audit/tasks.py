@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -21,11 +20,15 @@ from audit.canaries import Flock
 from audit.config import digest_json
 from audit.errors import FatalError, InputError
 from audit.identifiers import mask_identifier, mask_identifiers
-from audit.measuring import measure, part_schema
+from audit.kernels.buffers import string_bytes
+from audit.measuring import part_schema
 from audit.model import NO_DOCUMENT, Batch, Reject, Shard
 from audit.screens import Screen, ScreenContext
 from audit.sources import ColumnMapping, ReadLimits
-from audit.store import Part, PartWriter, Store
+from audit.stage_times import START_UP, StageClock, peak_memory
+from audit.store import Part, PartWriter, Receipt, Store
+from audit.text_cache import TextCache
+from audit.trails import CANARIES, COMMITTING, READING, Careful, Spared, Trail
 
 REJECTS = "rejects"
 REJECT_SCHEMA = pa.schema(
@@ -37,6 +40,8 @@ REJECT_SCHEMA = pa.schema(
     ]
 )
 _SCHEMAS = {facts.FAMILY: facts.SCHEMA, REJECTS: REJECT_SCHEMA, canary_check.FAMILY: canary_check.SCHEMA}
+#: Screens that this process has used.
+_warm: set[str] = set()
 #: Errors after which the documents read so far stand, since they depend on the content alone.
 PARTIAL = ("truncated", "corrupt")
 
@@ -45,13 +50,14 @@ PARTIAL = ("truncated", "corrupt")
 class Screening:
     """What a worker must know of the run, the same for every shard."""
 
-    parts: Path
+    store: Store
     screens: tuple[Screen, ...]
     columns: ColumnMapping
     limits: ReadLimits
     key_id: str
     hmac_key: bytes = field(repr=False)
     flock: Flock = field(default_factory=Flock)
+    texts: TextCache | None = None
 
 
 @dataclass(frozen=True)
@@ -61,12 +67,16 @@ class ShardTask:
     Attributes:
         known_digest: Of its content, when file size and time say that it has not changed.
         seen_before: An earlier part of this shard stands: digest first, it may spare the pass.
+        spared: Documents that crashed a worker, by screen; in no work key (see ``isolating``).
+        tries: That taught nothing of what the worker died on.
     """
 
     screening: Screening
     shard: Shard
     known_digest: str | None = None
     seen_before: bool = False
+    spared: Spared = field(default_factory=dict)
+    tries: int = 0
 
 
 @dataclass(frozen=True)
@@ -81,6 +91,11 @@ class ShardReport:
         lost: Of the rejected, those that should have been documents (``NO_DOCUMENT`` names the others).
         keys: Family -> work key of its parts.
         computed: Families that this task computed; the others stood already.
+        text_bytes: UTF-8 bytes of the documents that this task screened. Like the next three and ``computed``
+            it tells of this pass, not of the shard, and is not kept.
+        seconds: Stage -> CPU seconds of this task.
+        peak_bytes: Most memory that the worker has held so far.
+        receipts: Of the parts that this task committed.
     """
 
     shard: Shard
@@ -92,6 +107,10 @@ class ShardReport:
     lost: int = 0
     keys: Mapping[str, str] = field(default_factory=dict)
     computed: tuple[str, ...] = ()
+    text_bytes: int = field(default=0, compare=False)
+    seconds: Mapping[str, float] = field(default_factory=dict, compare=False)
+    peak_bytes: int = field(default=0, compare=False)
+    receipts: tuple[Receipt, ...] = field(default=(), compare=False)
 
 
 def screen_shard(task: ShardTask) -> ShardReport:
@@ -100,6 +119,12 @@ def screen_shard(task: ShardTask) -> ShardReport:
     Raises:
         FatalError, ConfigurationError: The run cannot go on. Troubles of the input end in the report.
     """
+    clock = StageClock()
+    report = _screen_shard(task, clock)
+    return dataclasses.replace(report, seconds=dict(clock.seconds), peak_bytes=peak_memory())
+
+
+def _screen_shard(task: ShardTask, clock: StageClock) -> ShardReport:
     try:
         digest = task.known_digest
         if digest is None and task.seen_before:
@@ -113,17 +138,24 @@ def screen_shard(task: ShardTask) -> ShardReport:
                 return _show_canaries(task, digest, standing[canary_check.FAMILY])
         else:
             missing = list(_families(task.screening))
-        return _Pass(task, digest, missing).run()
+        clock.lap("digest")
+        return _Pass(task, digest, missing, clock).run()
     except InputError as error:
         return ShardReport(task.shard, "failed", reason=mask_identifier(f"{error.reason}: {error.detail}"))
 
 
-def recall(task: ShardTask) -> ShardReport | None:
-    """The report of a shard whose content is known and whose parts all stand; None otherwise."""
-    if task.known_digest is None:
-        return None
-    parts = _standing(task, task.known_digest).values()
-    return _recall(task, task.known_digest, ()) if all(map(_store(task).has, parts)) else None
+def recall(tasks: Sequence[ShardTask]) -> list[ShardReport]:
+    """The reports of shards whose content is known and whose parts all stand."""
+    if not tasks:
+        return []
+    store = _store(tasks[0])
+    parts = [
+        frozenset(_standing(task, task.known_digest).values()) if task.known_digest else None
+        for task in tasks
+    ]
+    standing = store.standing(part for some in parts if some for part in some)
+    found = [(t, t.known_digest) for t, p in zip(tasks, parts, strict=True) if p and p <= standing]
+    return store.files.each(lambda each: _recall(*each, ()), [(t, d) for t, d in found if d])
 
 
 def work_keys(screening: Screening, shard: Shard, digest: str) -> dict[str, str]:
@@ -156,18 +188,33 @@ def work_keys(screening: Screening, shard: Shard, digest: str) -> dict[str, str]
 class _Pass:
     """One reading of a shard that fills the families that are missing."""
 
-    def __init__(self, task: ShardTask, expected: str | None, missing: Sequence[str]) -> None:
+    def __init__(
+        self, task: ShardTask, expected: str | None, missing: Sequence[str], clock: StageClock
+    ) -> None:
+        self._clock = clock
+        self._trail = Trail(_store(task), task.shard.shard)
+        self._careful = Careful(self._trail, task.spared)
         self._task, self._expected, self._missing = task, expected, tuple(missing)
         self._screens = [s for s in task.screening.screens if s.name in missing]
         self._standing = _StandingColumns(task, expected, self._screens)
         self._rejected = self._lost = 0
-        self._rows = 0
+        self._rows = self._text_bytes = 0
         self._evaluations: dict[str, Counter[str]] = {s.name: Counter() for s in self._screens}
+        cache = task.screening.texts
+        self._texts = cache.keeper(task.shard) if cache and facts.FAMILY in missing else None
 
     def run(self) -> ShardReport:
         """Read, measure, commit."""
+        with self._trail:
+            return self._run()
+
+    def _run(self) -> ShardReport:
         content = sources.ContentDigest()
         status, reason = "complete", None
+        if canary_check.FAMILY in self._missing:
+            self._trail.step(CANARIES)
+            _warm_up(self._task)
+            self._clock.lap(START_UP)
         with ExitStack() as stack:
             writers = {name: stack.enter_context(self._writer(name)) for name in self._missing}
             try:
@@ -178,18 +225,30 @@ class _Pass:
                     raise
                 status, reason = "truncated", mask_identifier(f"{error.reason}: {error.detail}")
             if canary_check.FAMILY in writers:
+                self._clock.lap("write")
+                self._trail.step(CANARIES)
                 writers[canary_check.FAMILY].add(_canaries(self._task))
+                self._clock.lap("canaries")
             digest = content.hexdigest()
             if self._expected is not None and digest != self._expected:
                 raise InputError("changed_while_reading", "its content is not what it was when the run began")
-            self._commit(writers, digest, status, reason)
-        return _recall(self._task, digest, self._missing)
+            self._trail.step(COMMITTING)
+            if self._texts is not None:
+                self._texts.commit()
+            receipts = self._commit(writers, digest, status, reason)
+        self._clock.lap("write")
+        report = _recall(self._task, digest, self._missing)
+        return dataclasses.replace(report, text_bytes=self._text_bytes, receipts=receipts)
 
     def _batches(self, content: sources.ContentDigest) -> Iterator[Batch]:
         task = self._task
+        self._trail.step(READING)
         for batch in sources.read(task.shard, task.screening.columns, task.screening.limits, content):
+            self._clock.lap("read")
             yield batch
             meter.advance(len(batch.documents), batch.bytes_read)
+            self._trail.step(READING)
+        self._clock.lap("read")
 
     def _writer(self, name: str) -> PartWriter:
         screens = {screen.name: screen for screen in self._screens}
@@ -205,23 +264,31 @@ class _Pass:
         rows = len(batch.documents)
         if rows == 0:
             return
+        self._text_bytes += string_bytes(batch.documents.column("text"))
         if facts.FAMILY in writers:
-            writers[facts.FAMILY].add(facts.describe(batch.documents, shard))
+            described = facts.describe(batch.documents, shard)
+            self._clock.lap("facts")
+            writers[facts.FAMILY].add(described)
+            if self._texts is not None:
+                self._texts.offer(batch.documents, described)
+            self._clock.lap("write")
         upstream = self._standing.slice(self._rows, rows)
         for screen in self._screens:
             context = ScreenContext(
                 {name: column for name, column in upstream.items() if name.startswith(_prefixes(screen))},
                 self._task.screening.hmac_key if screen.uses_key else None,
             )
-            measured = measure(screen, batch.documents, context, shard)
+            measured = self._careful.measure(screen, batch.documents, context, shard, self._rows)
             upstream |= {name: measured.rows.column(name) for name in measured.rows.schema.names}
             self._evaluations[screen.name].update(measured.states)
+            self._clock.lap(screen.name)
             writers[screen.name].add(measured.rows)
+            self._clock.lap("write")
         self._rows += rows
 
     def _commit(
         self, writers: Mapping[str, PartWriter], digest: str, status: str, reason: str | None
-    ) -> None:
+    ) -> tuple[Receipt, ...]:
         shard = self._task.shard.shard
         keys = work_keys(self._task.screening, self._task.shard, digest)
         common = {
@@ -231,10 +298,12 @@ class _Pass:
             "status": status,
             "reason": reason,
         }
+        receipts = []
         for name, writer in writers.items():
             metadata = {**common, "evaluations": dict(self._evaluations.get(name, {})), "content": digest}
             told = {} if name == canary_check.FAMILY else metadata  # they are beside the shard
-            writer.commit(Part(name, shard, keys[name]), told)
+            receipts.append(writer.commit(Part(name, shard, keys[name]), told))
+        return tuple(receipt for receipt in receipts if receipt is not None)
 
 
 def _canaries(task: ShardTask) -> pa.Table:
@@ -242,6 +311,14 @@ def _canaries(task: ShardTask) -> pa.Table:
     how = task.screening
     given = (how.screens, how.flock, how.columns, how.limits, how.hmac_key, _store(task).scratch)
     return canary_check.check(task.shard, *given)
+
+
+def _warm_up(task: ShardTask) -> None:
+    """Let the screens load models and kernels, once a process, so that no shard's stages pay for it."""
+    screens = repr(task.screening.screens)
+    if screens not in _warm:
+        _canaries(dataclasses.replace(task, shard=canary_check.STAND_IN))
+        _warm.add(screens)
 
 
 def _show_canaries(task: ShardTask, digest: str, part: Part) -> ShardReport:
@@ -311,7 +388,7 @@ def _recall(task: ShardTask, digest: str, computed: Sequence[str]) -> ShardRepor
 
 
 def _store(task: ShardTask) -> Store:
-    return Store(task.screening.parts)
+    return task.screening.store
 
 
 def _reject_table(shard: str, rejects: Sequence[Reject]) -> pa.Table:

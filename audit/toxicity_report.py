@@ -48,14 +48,14 @@ def fill(builder: Builder, config: AuditConfig, cache: Path, drawing: Drawing | 
 
 def _mentions(db: duckdb.DuckDBPyConnection) -> dict[str, int] | None:
     """Documents that the screen flagged, and those where a flagged segment names a group; additive counts."""
-    flagged = db.execute(
+    ((flagged,),) = db.execute(
         "SELECT sum(flagged) FROM slice_counts WHERE screen = ? AND dimension = ?", [Toxicity.name, WHOLE]
-    ).fetchone()
-    if flagged is None or flagged[0] is None:
+    ).fetchall()
+    if flagged is None:
         return None
     named = db.execute(
         """SELECT coalesce(sum(documents), 0) FROM finding_counts
         WHERE screen = ? AND kind = ? AND dimension = ?""",
         [Toxicity.name, IDENTITY_MENTION, WHOLE],
     ).fetchall()
-    return {"flagged": int(flagged[0]), "naming_a_group": int(named[0][0])}
+    return {"flagged": int(flagged), "naming_a_group": int(named[0][0])}

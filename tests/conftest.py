@@ -18,6 +18,8 @@ from audit.model import Verdict
 from audit.pipeline import Request
 from audit.progress import Quiet
 from audit.run import Run
+from tests.engine_here import EngineHere
+from tests.object_server import bucket, object_server  # noqa: F401 - fixtures of all tests
 
 SUBJECTS = ("river", "library", "harbour", "orchard", "railway", "museum", "bakery", "garden")
 VERBS = ("crosses", "borders", "feeds", "overlooks", "remembers", "surrounds", "supplies", "divides")
@@ -48,8 +50,9 @@ def key_file(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(autouse=True)
 def private_key_file(tmp_path_factory, monkeypatch):
-    """See ``key_file``."""
+    """See ``key_file``; texts are cached outside the user's home, too."""
     monkeypatch.setenv("AUDIT_HMAC_KEY_FILE", key_file(tmp_path_factory))
+    monkeypatch.setenv("AUDIT_TEXT_CACHE", str(tmp_path_factory.getbasetemp() / "texts"))
 
 
 def write_corpus(folder: Path) -> Path:
@@ -93,9 +96,10 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Run:
     inputs = write_corpus(folder / "corpus")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUDIT_HMAC_KEY_FILE", key_file(tmp_path_factory))
+        patch.setenv("AUDIT_TEXT_CACHE", str(tmp_path_factory.getbasetemp() / "texts"))
         run = Run(folder / "run")
         request = Request(configuration.parse(STANDING), folder, (str(inputs),))
-        pipeline.audit(request, run, LocalEngine(1), Quiet())
+        pipeline.audit(request, run, EngineHere(), Quiet())
     return run
 
 
@@ -116,13 +120,13 @@ class Audit:
 
 @pytest.fixture
 def run_audit(tmp_path: Path) -> Callable[..., Audit]:
-    """Run an audit in this process' library, with worker processes as a user would have."""
+    """Run an audit: in this process, which spares the start of workers, or in so many of them."""
 
     def run(
         inputs: Path | list[str],
         name: str = "run",
         *,
-        workers: int = 1,
+        workers: int | None = None,
         fresh: bool = False,
         **sections: object,
     ) -> Audit:
@@ -131,6 +135,7 @@ def run_audit(tmp_path: Path) -> Callable[..., Audit]:
         paths = tuple(inputs) if isinstance(inputs, list) else (str(inputs),)
         target = Run(tmp_path / name)
         request = Request(config, tmp_path, paths)
-        return Audit(target, pipeline.audit(request, target, LocalEngine(workers), Quiet(), fresh=fresh))
+        engine = EngineHere() if workers is None else LocalEngine(workers)
+        return Audit(target, pipeline.audit(request, target, engine, Quiet(), fresh=fresh))
 
     return run

@@ -47,16 +47,16 @@ def menagerie(tmp_path_factory) -> Path:
 def outcome(menagerie, tmp_path_factory):
     from audit import config as configuration
     from audit import pipeline
-    from audit.engines.local import LocalEngine
     from audit.progress import Quiet
     from audit.run import Run
+    from tests.engine_here import EngineHere
 
     os.environ["AUDIT_HMAC_KEY_FILE"] = key_file(tmp_path_factory)
     gates = [{"name": "copies", "metric": "duplicates.documents", "limit": 1.0}]
     config = configuration.parse({"corpus": {"name": "menagerie"}, "policy": {"gates": gates}})
     run = Run(tmp_path_factory.mktemp("out") / "run")
     request = pipeline.Request(config, menagerie, (str(menagerie),))
-    return run, pipeline.audit(request, run, LocalEngine(1), Quiet())
+    return run, pipeline.audit(request, run, EngineHere(), Quiet())
 
 
 def test_every_record_is_accounted_for(outcome):

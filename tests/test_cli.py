@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from audit.cli import app
 from audit.renderers import RENDERERS
 
-COMMANDS = ("run", "init", "doctor", "screens", "sample", "judge", "scorecard", "gate", "verify")
+COMMANDS = ("run", "forecast", "init", "doctor", "screens", "sample", "judge", "scorecard", "gate", "verify")
 
 
 def call(*arguments):

@@ -58,3 +58,20 @@ def test_a_full_disk_fails(examine, corpus, monkeypatch):
 def test_every_lack_and_failure_names_a_cost_or_a_cause(examine):
     for check in examine(sampling={"sise": 3}).values():
         assert check.found
+
+
+def test_a_memory_limit_is_divided_and_what_it_costs_is_said(examine, monkeypatch):
+    monkeypatch.setattr(doctor.memory, "machine_bytes", lambda: 16 << 30)
+    monkeypatch.setattr(doctor.memory, "can_watch", lambda: True)
+
+    def check(limit, workers=2):
+        return examine(run={"memory": limit, "workers": workers})["memory"]
+
+    assert check("8GiB").state == "ok"
+    assert check("8GiB").found == "run.memory 8.0 of 16 GiB, 3.8 for each of 2 workers"
+    assert (check("32GiB").state, check("32GiB").cost) == ("lacks", "the machine has less; lower run.memory")
+    assert check("4GiB", workers=8).cost == "8 workers want 10.1; the run takes longer"
+    assert check("1GiB").found.endswith("0.5 for each of 1 workers")
+    assert check("1GiB").cost.startswith("documents may go unevaluated")
+    monkeypatch.setattr(doctor.memory, "can_watch", lambda: False)
+    assert check("8GiB").cost.endswith("it is not kept")

@@ -23,6 +23,8 @@ TABLES = (
     "slice_counts",
     "finding_counts",
 )
+#: Families whose parts digest the whole corpus.
+_OF_THE_CORPUS = ("duplicates/", "repeated_paragraphs.resolved/", "cluster_diffs/", "totals/", "aggregates/")
 CUTS = {"run": {"shard_bytes": 4096}}
 
 
@@ -73,11 +75,7 @@ def test_an_added_shard_is_all_that_is_new(corpus, run_audit):
         json.dumps({"id": "new", "text": "A new page about the harbour."}) + "\n"
     )
     after = parts(run_audit(corpus).run)
-    kept = {
-        name
-        for name in before
-        if not name.startswith(("duplicates/", "repeated_paragraphs.resolved/", "cluster_diffs/"))
-    }
+    kept = {name for name in before if not name.startswith(_OF_THE_CORPUS)}
     assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
     assert run_audit(corpus).run.scorecard()["accounting"]["documents_in"] == 73
@@ -99,7 +97,7 @@ def test_one_changed_setting_costs_its_own_screen_only(corpus, run_audit):
     changed = {**screens, "language": {"minimum_score": 0.123}}
     after = parts(run_audit(corpus, screens=changed).run)
     families = {name.split("/")[0] for name in set(after) - set(before)}
-    assert families == {"language", "slices", "cells", "finding_cells", "canaries"}
+    assert families == {"language", "slices", "cells", "finding_cells", "canaries", "totals", "aggregates"}
 
 
 def test_a_touched_or_moved_corpus_is_not_screened_again(corpus, run_audit):

@@ -21,6 +21,7 @@ from audit.probe_tasks import ProbeTask, grouped
 from audit.probes.presidio_ner import PresidioNer
 from audit.run import Run
 from audit.sources import ColumnMapping
+from audit.store import Store
 from tests.conftest import page
 from tests.fake_probe import FakeProbe
 from tests.test_pipeline import parts, tables
@@ -39,7 +40,9 @@ def fake(monkeypatch):
 def probed(run_audit):
     """Run with the fake probe; settings of the probe sample and its parameters by name."""
 
-    def run(inputs, name="run", *, workers=1, parameters=True, policy=GATE, size=20, fresh=False, **sample):
+    def run(
+        inputs, name="run", *, workers=None, parameters=True, policy=GATE, size=20, fresh=False, **sample
+    ):
         return run_audit(
             inputs,
             name,
@@ -207,12 +210,12 @@ def test_a_document_that_fails_is_counted_and_not_clean(tmp_path, probed):
 def test_a_document_that_kills_its_worker_is_found(tmp_path, probed, monkeypatch):
     monkeypatch.setattr("audit.probing.BLOCK", 4)
     folder = corpus_of(tmp_path / "in", *(page(n) for n in range(5)), "CRASH " + page(9))
-    run = probed(folder, size=6).run
+    run = probed(folder, size=6, workers=1).run
     ((reason,),) = query(run, "SELECT reason FROM evaluations WHERE screen = 'fake' AND failed > 0")
     assert "worker died" in reason
     assert query(run, "SELECT sum(evaluated) FROM evaluations WHERE screen = 'fake'") == [(5,)]
     stamps = {path: path.stat().st_mtime_ns for path in run.store.folder.glob("probe_fake/*")}
-    again = probed(folder, size=6).run
+    again = probed(folder, size=6, workers=1).run
     assert {path: path.stat().st_mtime_ns for path in again.store.folder.glob("probe_fake/*")} == stamps
 
 
@@ -270,7 +273,7 @@ def test_a_document_that_changed_is_not_probed(corpus):
     (shard,) = sources.plan([str(corpus / "pages.jsonl")], format="auto", shard_bytes=1 << 28, base=corpus)
     documents = grouped([(shard, 0, b"0" * 16)])
     limits = parse({"corpus": {"name": "test"}}).read_limits()
-    task = ProbeTask(corpus, FakeProbe(), "", ColumnMapping(), limits, documents, bytes(32))
+    task = ProbeTask(Store(corpus), FakeProbe(), "", ColumnMapping(), limits, documents, bytes(32))
     with pytest.raises(FatalError, match="changed since it was screened"):
         probe_tasks.probe_block(task)
 
@@ -283,7 +286,7 @@ def test_a_document_that_hangs_is_given_up(tmp_path, monkeypatch):
     (batch,) = sources.documents_at(shard, ColumnMapping(), limits, [0, 1, 2])
     digests = text_digests(batch.column("text")).to_pylist()
     documents = grouped((shard, n, digest) for n, digest in enumerate(digests))
-    task = ProbeTask(tmp_path, FakeProbe(), "", ColumnMapping(), limits, documents, bytes(32))
+    task = ProbeTask(Store(tmp_path), FakeProbe(), "", ColumnMapping(), limits, documents, bytes(32))
     probe_tasks.probe_block(task)
     states = pq.read_table(tmp_path / task.part.relative).column("state").to_pylist()
     assert states == [None, "failed: TimeoutError", None]

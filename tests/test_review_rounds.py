@@ -10,7 +10,6 @@ from audit import commands, evaluation, pipeline, reviewing
 from audit import config as configuration
 from audit import stratified_limits as limits
 from audit.adjudicated_limits import adjudicated_values
-from audit.engines.local import LocalEngine
 from audit.errors import ConfigurationError
 from audit.lineage import verification
 from audit.pipeline import Request
@@ -18,6 +17,7 @@ from audit.progress import Quiet
 from audit.review.formats import FORMATS
 from audit.run import Run
 from tests.conftest import key_file, write_corpus
+from tests.engine_here import EngineHere
 from tests.review.filling import SUFFIX, Said, change, fill, identity, read_records
 
 KNOWN = [
@@ -53,7 +53,7 @@ def audited(tmp_path_factory):
         patch.setenv("AUDIT_HMAC_KEY_FILE", key_file(tmp_path_factory))
         run = Run(folder / "run")
         request = Request(configuration.parse(CONFIG), folder, (str(inputs),))
-        pipeline.audit(request, run, LocalEngine(1), Quiet())
+        pipeline.audit(request, run, EngineHere(), Quiet())
     return run
 
 

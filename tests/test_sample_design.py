@@ -103,7 +103,7 @@ def test_a_budget_pays_for_what_is_drawn_and_for_no_more(corpus, run_audit, allo
     each, found = dict(rows), strata(run)
     spent = sum(found[name][1] * cost for name, cost in each.items())
     assert spent <= 20.0 < spent + max(each.values()) * 2
-    parts = [entry.part for entry in partindex.read(run.store)]
+    parts = partindex.Catalogue.recorded(run.store)
     assert (
         drawing.declared_size(run.store, run.config(), parts)
         == drawn

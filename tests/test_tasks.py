@@ -23,7 +23,7 @@ def lines(count):
 @pytest.fixture
 def screening(tmp_path):
     screens = tuple(build_screen(name, {}) for name in ("language", "toxicity"))
-    return Screening(tmp_path / "parts", screens, ColumnMapping(), ReadLimits(), "key", b"secret")
+    return Screening(Store(tmp_path / "parts"), screens, ColumnMapping(), ReadLimits(), "key", b"secret")
 
 
 @pytest.fixture
@@ -34,8 +34,7 @@ def shard(tmp_path):
     return sources.plan([str(path)])[0]
 
 
-def content(report, parts):
-    store = Store(parts)
+def content(report, store):
     return {
         family: store.path(Part(family, report.shard.shard, key)).read_bytes()
         for family, key in report.keys.items()
@@ -46,7 +45,7 @@ def test_a_shard_is_accounted_for(screening, shard):
     report = tasks.screen_shard(ShardTask(screening, shard))
     assert (report.status, report.documents, report.rejected, report.lost) == ("complete", 9, 2, 1)
     assert set(report.keys) == set(report.computed) == FAMILIES
-    rejects = Store(screening.parts).read(Part(REJECTS, shard.shard, report.keys[REJECTS])).to_pylist()
+    rejects = screening.store.read(Part(REJECTS, shard.shard, report.keys[REJECTS])).to_pylist()
     assert [(row["position"], row["reason"]) for row in rejects] == [(9, "missing_text"), (10, "empty")]
 
 
@@ -58,28 +57,28 @@ def test_a_second_pass_computes_nothing(screening, shard):
 
 def test_a_part_that_is_missing_is_all_that_is_computed(screening, shard):
     first = tasks.screen_shard(ShardTask(screening, shard))
-    before = content(first, screening.parts)
-    Store(screening.parts).path(Part("toxicity", shard.shard, first.keys["toxicity"])).unlink()
+    before = content(first, screening.store)
+    screening.store.path(Part("toxicity", shard.shard, first.keys["toxicity"])).unlink()
     again = tasks.screen_shard(ShardTask(screening, shard, first.digest))
     assert again.computed == ("toxicity",)  # its language comes from the part that stands
-    assert content(again, screening.parts) == before
+    assert content(again, screening.store) == before
 
 
 def test_a_report_is_recalled_without_the_file(screening, shard, tmp_path):
     first = tasks.screen_shard(ShardTask(screening, shard))
     (tmp_path / "in" / "a.jsonl").unlink()
-    assert tasks.recall(ShardTask(screening, shard)) is None
-    assert tasks.recall(ShardTask(screening, shard, "0" * 64)) is None
-    assert tasks.recall(ShardTask(screening, shard, first.digest)) == dataclasses.replace(first, computed=())
+    strangers = [ShardTask(screening, shard), ShardTask(screening, shard, "0" * 64)]
+    known = ShardTask(screening, shard, first.digest)
+    assert tasks.recall([*strangers, known]) == [dataclasses.replace(first, computed=())]
 
 
 def test_batches_do_not_show_in_the_parts(screening, shard, tmp_path):
     report = tasks.screen_shard(ShardTask(screening, shard))
     other = dataclasses.replace(
-        screening, parts=tmp_path / "other", limits=ReadLimits(batch_rows=2, batch_bytes=1024)
+        screening, store=Store(tmp_path / "other"), limits=ReadLimits(batch_rows=2, batch_bytes=1024)
     )
-    assert content(report, screening.parts) == content(
-        tasks.screen_shard(ShardTask(other, shard)), other.parts
+    assert content(report, screening.store) == content(
+        tasks.screen_shard(ShardTask(other, shard)), other.store
     )
 
 
@@ -100,7 +99,7 @@ def test_content_that_changes_under_the_pass_is_not_committed(screening, shard, 
     report = tasks.screen_shard(ShardTask(screening, shard, known_digest="0" * 64))
     assert report.status == "failed"
     assert report.reason.startswith("changed_while_reading")
-    assert not list(screening.parts.glob("[a-z]*/*.parquet"))
+    assert not list(screening.store.folder.glob("[a-z]*/*.parquet"))
 
 
 def test_only_screens_with_secrets_get_the_key(screening, shard):
