@@ -110,7 +110,8 @@ def run(
         list[str] | None,
         typer.Argument(
             metavar="[INPUT]...",
-            help="Files, folders, globs or hf:// addresses; override the configuration's.",
+            help="Files, folders, globs, or s3://, gs://, az:// and hf:// addresses; override the "
+            "configuration's.",
         ),
     ] = None,
     out: Annotated[

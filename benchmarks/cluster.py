@@ -138,7 +138,17 @@ def differences(one: Run, two: Run) -> dict[str, Any]:
             "digest_of_parts": hashlib.sha256(listing.encode()).hexdigest(),
         },
         "tables_identical": {name: rows(one, name) == rows(two, name) for name in TABLES},
+        "scorecards_differ_in": different(one.scorecard(), two.scorecard()),
+        "manifests_differ_in": different(one.manifest(), two.manifest()),
     }
+
+
+def different(one: Any, two: Any, where: str = "") -> list[str]:
+    """Places at which two JSON documents differ."""
+    if isinstance(one, dict) and isinstance(two, dict):
+        keys = sorted(one.keys() | two.keys())
+        return [place for key in keys for place in different(one.get(key), two.get(key), f"{where}/{key}")]
+    return [] if one == two else [where]
 
 
 def digests(run: Run) -> dict[str, str]:

@@ -12,7 +12,7 @@ import platform
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import unquote
@@ -26,7 +26,7 @@ from audit.store import write_atomically
 SCHEMA_VERSION = 1
 
 #: Extras of this distribution that cannot change a result.
-_TOOLING = {"dev", "bench"}
+_TOOLING = {"dev", "bench", "peers"}
 
 _BUILT = {".pyc", ".pyo", ".nbi", ".nbc"}
 _REQUIREMENT = re.compile(r"\s*([A-Za-z0-9._-]+)\s*(?:\[([^\]]*)\])?")
@@ -191,11 +191,16 @@ def package_versions(name: str = "corpus-audit") -> dict[str, str]:
 
 
 def _installed(name: str) -> Distribution | None:
-    """Find a dependency; one that is optional or for another platform may be absent."""
-    try:
-        return distribution(name)
-    except PackageNotFoundError:
-        return None
+    """Find a dependency; one that is optional or for another platform may be absent.
+
+    A copy inside another package does not count: it is on the path only once that package was imported, as
+    Ray's is on the way to a cluster.
+    """
+    return next((found for found in distributions(name=name) if not _is_vendored(found)), None)
+
+
+def _is_vendored(found: Distribution) -> bool:
+    return (Path(str(found.locate_file(""))).parent / "__init__.py").exists()
 
 
 def _requirements(lines: Sequence[str], extras: frozenset[str]) -> list[_Requirement]:

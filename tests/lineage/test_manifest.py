@@ -2,6 +2,7 @@
 
 import json
 import platform
+import sys
 
 import pytest
 from hypothesis import given
@@ -97,6 +98,20 @@ def test_package_versions_follow_dependencies_but_not_unwanted_extras():
     assert {"pluggy", "packaging", "iniconfig"} <= set(found)
     assert "pytest" not in found
     assert found == dict(sorted(found.items()))
+
+
+def test_a_copy_inside_another_package_does_not_count(tmp_path, monkeypatch):
+    for where, release in (("outer/vendored", "1"), ("site", "2")):
+        folder = tmp_path / where / "inner_thing-1.dist-info"
+        folder.mkdir(parents=True)
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: inner-thing\nVersion: {release}\n")
+    (tmp_path / "outer" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path / "outer" / "vendored")
+    assert manifest._installed("inner-thing") is None
+    monkeypatch.setattr("sys.path", [*sys.path, str(tmp_path / "site")])
+    found = manifest._installed("inner-thing")
+    assert found is not None
+    assert found.version == "2"
 
 
 def test_requirements_of_extras_count_only_when_wanted():
