@@ -267,6 +267,13 @@ def _arithmetic(studies: Mapping[str, Any], assumed: Assumptions) -> list[str]:
             f"| {cores:,} cores: pass | {hours:,.1f} h, {cores * worker:,.0f} GB in workers, "
             f"{work * assumed.price:,.0f} $ at {assumed.price} $ a core-hour |"
         )
+    fitted = studies["whole_pass"].get("growth", {}).get("driver_seconds")
+    if fitted is not None:
+        hours = fitted["per_gb"] * assumed.terabytes * 1e3 / 3600
+        lines.append(
+            f"| driver, {fitted['per_gb']:.1f} CPU-seconds a GB at the sizes above (duplicates included) "
+            f"| {hours:,.0f} h, mostly one thread: longer than the pass |"
+        )
     money = (work + search) * assumed.price
     return [
         *lines,
@@ -302,24 +309,29 @@ _BREAKS = [
     "## What breaks first",
     "",
     *_prose(
-        "1. **The driver of the duplicate search.** Leaders and unions are one thread and flat arrays of one "
+        "1. **The driver.** Its stages (resolve, compare, count, compact, evaluate) grow with the corpus and "
+        "run on one machine, mostly in one thread, so that on many cores they outlast the pass; its memory "
+        "grew with the corpus in the table above, too, while a worker's did not."
+    ),
+    *_prose(
+        "2. **The duplicate search.** Leaders and unions are one thread and flat arrays of one "
         "machine: about 36 MB a million documents, 72 GB at two billion, which is also where 32-bit numbers "
         "end. Over that, several runs that name the earlier ones as references."
     ),
     *_prose(
-        "2. **The draw.** Permanent random numbers of all documents are read twice by the driver, in one "
+        "3. **The draw.** Permanent random numbers of all documents are read twice by the driver, in one "
         "thread, to tell copies apart. It is done once a pass; at ten billion it is hours."
     ),
     *_prose(
-        "3. **A run on an object store** has no packs: about 15 objects a shard, listed a family at a time; "
+        "4. **A run on an object store** has no packs: about 15 objects a shard, listed a family at a time; "
         "and the first evaluation on a machine without the staging folder fetches what views read, at most "
         "150 bytes a document."
     ),
     *_prose(
-        "4. **Joins over all documents** at the end of a pass (copies by slice, alarms) run in the driver's "
+        "5. **Joins over all documents** at the end of a pass (copies by slice, alarms) run in the driver's "
         "DuckDB. They spill to disk, and are the next to be spread over workers."
     ),
-    *_prose("5. **Sketches cannot be dropped** without a resume reading the corpus again."),
+    *_prose("6. **Sketches cannot be dropped** without a resume reading the corpus again."),
 ]
 
 
