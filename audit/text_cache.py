@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,11 +20,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from audit import sources, user_cache
+from audit.durable_files import private_file
 from audit.facts import text_digests
 from audit.model import DOCUMENT_SCHEMA, Shard
 from audit.permanent_numbers import document_numbers
 from audit.sources import ColumnMapping, ReadLimits
-from audit.store import disk_errors
 
 ENVIRONMENT_VARIABLE = "AUDIT_TEXT_CACHE"
 #: Of a small corpus no more is kept: reading it again costs little.
@@ -153,14 +152,5 @@ def _path(folder: Path, shard: Shard) -> Path:
 
 def _write(path: Path, table: pa.Table) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with (
-            disk_errors(),
-            os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as handle,
-        ):
-            pq.write_table(table, handle, compression="zstd")
-            handle.flush()
-            temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with private_file(path) as handle:
+        pq.write_table(table, handle, compression="zstd")

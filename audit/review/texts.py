@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
+from audit.durable_files import private_file
 from audit.errors import ConfigurationError, FatalError
 from audit.kernels.hashing import PUBLIC_KEY, hex128, siphash128
-from audit.store import disk_errors
 
 
 @dataclass(frozen=True)
@@ -64,19 +63,12 @@ def write_privately(out: Path, data: bytes) -> None:
         ConfigurationError: It cannot be written there.
         FatalError: The disk is full.
     """
-    temporary = out.with_name(f".{out.name}.{uuid.uuid4().hex}")
     try:
-        with (
-            disk_errors(),
-            os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as handle,
-        ):
+        with private_file(out) as handle:
             handle.write(data)
             handle.flush()
             os.fsync(handle.fileno())
-            temporary.replace(out)
     except OSError as error:
         raise ConfigurationError(
             f"cannot be written ({error.strerror})", file=str(out), remedy="Name another file"
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
