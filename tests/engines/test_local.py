@@ -1,8 +1,6 @@
 import os
-import signal
 import sys
 import time
-from dataclasses import dataclass
 
 import pytest
 
@@ -10,22 +8,7 @@ from audit import meter
 from audit.engines.local import LocalEngine
 from audit.errors import ConfigurationError, FatalError
 from audit.memory import MIB
-
-
-@dataclass(frozen=True)
-class Job:
-    number: int
-
-
-def square(job: Job) -> int:
-    meter.advance(1, job.number)
-    return job.number**2
-
-
-def die_on_three(job: Job) -> int:
-    if job.number == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return job.number
+from tests.engines.jobs import Job, die_on_three, square
 
 
 def end(job: Job) -> int:

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -26,6 +25,7 @@ from audit.pipeline import Request, audit
 from audit.progress import Quiet
 from audit.run import Run
 from tests.conftest import page
+from tests.engines.jobs import Job, die_on_three, square
 from tests.engines.ray_cluster_fixture import Saboteur, TwoNodes, two_nodes
 from tests.test_pipeline import parts, tables
 
@@ -35,22 +35,6 @@ SETTINGS = {
     "sampling": {"size": 20},
     "screens": {"exact_duplicates": {}, "language": {}, "pii": {}},
 }
-
-
-@dataclass(frozen=True)
-class Job:
-    number: int
-
-
-def square(job: Job) -> int:
-    meter.advance(1, job.number)
-    return job.number**2
-
-
-def die_on_three(job: Job) -> int:
-    if job.number == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return job.number
 
 
 def refuse(job: Job) -> int:
