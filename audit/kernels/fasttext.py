@@ -20,6 +20,7 @@ from audit.kernels.buffers import Bytes, Offsets, string_buffers
 F = np.float32
 U = np.uint64
 U32 = np.uint32
+U8 = np.uint8
 Rows = npt.NDArray[np.float32]
 Nodes = npt.NDArray[np.int32]
 
@@ -89,48 +90,61 @@ def _equal(data: Bytes, start: int, other: Bytes, at: int, size: int) -> bool:
 @njit(nogil=True, cache=True)
 def _find(data: Bytes, start: int, stop: int, words: Words) -> int:
     """Number of a word, or -1."""
-    mask = len(words.slots) - 1
-    slot = np.int64(text_hash(data, start, stop)) & mask
-    while words.slots[slot] >= 0:
-        word = words.slots[slot]
-        at = words.offsets[word]
-        if words.offsets[word + 1] - at == stop - start and _equal(data, start, words.data, at, stop - start):
-            return int(word)
-        slot = (slot + 1) & mask
+    # Fields are taken out once: each access counts references, which costs more than a look-up.
+    slots, known, offsets = words.slots, words.data, words.offsets
+    mask = U(len(slots) - 1)
+    slot = U(text_hash(data, start, stop)) & mask
+    while slots[slot] >= 0:
+        word = U(slots[slot])
+        at = offsets[word]
+        if offsets[word + U(1)] - at == stop - start and _equal(data, start, known, at, stop - start):
+            return int(np.int64(word))
+        slot = (slot + U(1)) & mask
     return -1
 
 
 @njit(nogil=True, cache=True)
-def _add(hidden: Rows, rows: Rows, row: int) -> None:
-    for k in range(len(hidden)):
-        hidden[k] += rows[row, k]
-
-
-@njit(nogil=True, cache=True)
-def _add_ngrams(token: Bytes, size: int, model: Model, hidden: Rows) -> int:
-    """Add the rows of a token's character n-grams; return how many there are."""
-    least, most = model.lengths
-    buckets = U32(len(model.places))
-    found = 0
-    for start in range(size):
+def _find_ngrams(
+    token: Bytes,
+    size: int,
+    lengths: tuple[int, int],
+    buckets: U32,
+    kept: npt.NDArray[np.uint64],
+    found: Nodes,
+    n: int,
+) -> int:
+    """Append the buckets of a token's character n-grams that have a row; return how many there are then."""
+    least, most = lengths
+    for first in range(size):
+        start = U(first)
         if token[start] & 0xC0 == 0x80:
             continue
         state, at = _BASIS, start
-        for n in range(1, most + 1):
-            if at == size:
+        for length in range(1, most + 1):
+            if at == U(size):
                 break
             state = _step(state, token[at])
-            at += 1
-            while at < size and token[at] & 0xC0 == 0x80:
+            at += U(1)
+            while at < U(size) and token[at] & 0xC0 == 0x80:
                 state = _step(state, token[at])
-                at += 1
-            if n < least or (n == 1 and (start == 0 or at == size)):
+                at += U(1)
+            if length < least or (length == 1 and (start == U(0) or at == U(size))):
                 continue
             bucket = U(state % buckets)
-            if model.kept[bucket >> U(6)] >> (bucket & U(63)) & U(1):
-                _add(hidden, model.rows, model.places[bucket])
-                found += 1
-    return found
+            found[U(n)] = bucket  # overwritten by the next one where it has no row: no branch
+            n += int(np.int64(kept[bucket >> U(6)] >> (bucket & U(63)) & U(1)))
+    return n
+
+
+@njit(nogil=True, cache=True)
+def _sum_rows(found: Nodes, n: int, places: Nodes, rows: Rows, hidden: Rows) -> None:
+    """Add up rows in order: of buckets, and of words, which are below 0 (-1 is the first)."""
+    hidden[:] = F(0)
+    for i in range(n):
+        code = found[U(i)]
+        row = U(places[U(code)]) if code >= 0 else U(-1 - code)
+        for k in range(len(hidden)):
+            hidden[U(k)] += rows[row, U(k)]
 
 
 @njit(nogil=True, cache=True)
@@ -149,9 +163,13 @@ def _space(data: Bytes, at: int, stop: int) -> int:
 
 
 @njit(nogil=True, cache=True)
-def _hide(data: Bytes, at: int, stop: int, model: Model, token: Bytes, hidden: Rows) -> None:
-    """Write the mean of the rows of a line's words and n-grams, and of its end."""
-    hidden[:] = F(0)
+def _hide(data: Bytes, at: int, stop: int, model: Model, token: Bytes, rows: Nodes, hidden: Rows) -> None:
+    """Write the mean of the rows of a line's words and n-grams, and of its end.
+
+    They are found first and added up then, so that the memory of many rows is waited for at once.
+    """
+    buckets = U32(len(model.places))
+    kept, lengths, words = model.kept, model.lengths, model.words
     found, word = 0, -1
     while True:
         size = 1
@@ -161,23 +179,31 @@ def _hide(data: Bytes, at: int, stop: int, model: Model, token: Bytes, hidden: R
         if at == stop:
             break
         start = at
-        while at < stop and _space(data, at, stop) == 0:
+        while at < stop:
+            byte = data[U(at)]
+            if byte < 0x80:  # a call a byte costs more than the rest
+                if byte == 0x20 or (U8(byte - U8(0x09)) <= U8(4)) or byte == 0:
+                    break
+            elif _space(data, at, stop) != 0:
+                break
             at += 1
         size = at - start
         if size >= len(_PREFIX) and _equal(data, start, _PREFIX, 0, len(_PREFIX)):
             continue  # a label, for training
-        word = _find(data, start, at, model.words)
+        word = _find(data, start, at, words)
         if word >= 0:
-            _add(hidden, model.rows, word)
+            rows[found] = -1 - word
             found += 1
         if word == 0:
             break  # the sign for the end of a line, in the text
         token[0], token[size + 1] = 0x3C, 0x3E
-        token[1 : size + 1] = data[start:at]
-        found += _add_ngrams(token, size + 2, model, hidden)
+        for k in range(U(size)):  # a slice would ask whether the two overlap
+            token[k + U(1)] = data[U(start) + k]
+        found = _find_ngrams(token, size + 2, lengths, buckets, kept, rows, found)
     if word != 0:
-        _add(hidden, model.rows, 0)
+        rows[found] = -1
         found += 1
+    _sum_rows(rows, found, model.places, model.rows, hidden)
     scale = F(1.0 / found)
     for k in range(len(hidden)):
         hidden[k] *= scale
@@ -220,6 +246,7 @@ def _classify(
     chosen: npt.NDArray[np.bool_],
     model: Model,
     token: Bytes,
+    rows: Nodes,
     labels: npt.NDArray[np.int16],
     scores: Rows,
 ) -> None:
@@ -228,7 +255,7 @@ def _classify(
     waiting = np.empty(len(stack), np.float32)
     for row in range(len(labels)):
         if chosen[row]:
-            _hide(data, offsets[row], ends[row], model, token, hidden)
+            _hide(data, offsets[row], ends[row], model, token, rows, hidden)
             labels[row], score = _best(model, hidden, stack, waiting)
             scores[row] = F(math.exp(score))
 
@@ -248,8 +275,11 @@ def classify(
     """
     data, offsets = string_buffers(texts)
     labels, scores = np.full(len(texts), -1, np.int16), np.zeros(len(texts), np.float32)
-    token = np.empty(int((ends - offsets[:-1]).max(initial=0)) + 2, np.uint8)
-    _classify(data, offsets, ends, chosen, model, token, labels, scores)
+    longest = int((ends - offsets[:-1]).max(initial=0))
+    token = np.empty(longest + 2, np.uint8)
+    # Each byte can be a word, with two signs of its edges; one more for the end of the line, one to spare.
+    rows = np.empty(longest * (1 + 3 * model.lengths[1]) + 2, np.int32)
+    _classify(data, offsets, ends, chosen, model, token, rows, labels, scores)
     return labels, scores
 
 

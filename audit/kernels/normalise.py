@@ -15,6 +15,14 @@ import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
+from audit.kernels.blocks import (
+    BLOCK,
+    ascii_spaces,
+    high_bytes,
+    line_breaks,
+    write_lower,
+    zeros_below,
+)
 from audit.kernels.buffers import Bytes, Offsets, string_buffers
 from audit.kernels.folding import write_fold
 from audit.kernels.hashing import siphash128_bytes
@@ -27,6 +35,8 @@ U = np.uint64
 GROWTH = 3
 _BLANK = 0x20
 _LINE_FEED, _RETURN = 0x0A, 0x0D
+#: Bytes that are read one by one where a block cannot be copied.
+_SLOWLY = 8
 
 
 class Normalised(NamedTuple):
@@ -49,34 +59,53 @@ class Normalised(NamedTuple):
 def _paragraph(data: Bytes, start: int, stop: int, tables: UnicodeTables, out: Bytes, begin: int) -> int:
     """Write the normalised form of ``data[start:stop]`` to ``out[begin:]``; return where it ends."""
     at, last, end, spaced = U(start), U(stop), U(begin), U(1)
+    blocks = U(max(0, len(data) - BLOCK + 1))
+    # Fields are taken out once: each access counts references.
+    plain, pairs, classes = tables.plain, tables.pairs, tables.classes
     while at < last:
-        lead = data[at]
-        if lead < 0x80:
-            folded = tables.plain[lead]
-            out[end] = folded
-            blank = U(folded == _BLANK)
-            end += U(1) - (blank & spaced)
-            spaced = blank
-            at += U(1)
-            continue
-        if 0xC2 <= lead < 0xE0 and at + U(1) < last:
-            pair = tables.pairs[(U(lead) & U(0x1F)) << U(6) | U(data[at + U(1)]) & U(0x3F)]
-            if pair:
-                out[end], out[end + U(1)] = pair & 0xFF, pair >> 8
-                end += U(2)
-                at += U(2)
-                spaced = U(0)
+        if at < blocks:
+            here = int(np.int64(at))
+            spaces = ascii_spaces(data, here)
+            # As far as one space comes at a time, a block is copied.
+            copied = min(
+                zeros_below(high_bytes(data, here) | (spaces & (spaces << U(1) | spaced))), last - at
+            )
+            if copied > U(0):
+                write_lower(data, here, out, int(np.int64(end)))
+                at += copied
+                end += copied
+                spaced = spaces >> (copied - U(1)) & U(1)
+                if copied == U(BLOCK):
+                    continue
+        limit = min(at + U(_SLOWLY), last)
+        while at < limit:
+            lead = data[at]
+            if lead < 0x80:
+                folded = plain[lead]
+                out[end] = folded
+                blank = U(folded == _BLANK)
+                end += U(1) - (blank & spaced)
+                spaced = blank
+                at += U(1)
                 continue
-        point, size = decode(data, int(np.int64(at)), stop)
-        at += U(size)
-        kind = tables.classes[point]
-        if kind == SPACE:
-            out[end] = _BLANK
-            end += U(1) - spaced
-            spaced = U(1)
-        elif kind != IGNORED:
-            end = U(write_fold(point, tables, out, int(np.int64(end))))
-            spaced = U(0)
+            if 0xC2 <= lead < 0xE0 and at + U(1) < last:
+                pair = pairs[(U(lead) & U(0x1F)) << U(6) | U(data[at + U(1)]) & U(0x3F)]
+                if pair:
+                    out[end], out[end + U(1)] = pair & 0xFF, pair >> 8
+                    end += U(2)
+                    at += U(2)
+                    spaced = U(0)
+                    continue
+            point, size = decode(data, int(np.int64(at)), stop)
+            at += U(size)
+            kind = classes[point]
+            if kind == SPACE:
+                out[end] = _BLANK
+                end += U(1) - spaced
+                spaced = U(1)
+            elif kind != IGNORED:
+                end = U(write_fold(point, tables, out, int(np.int64(end))))
+                spaced = U(0)
     return int(np.int64(end - spaced)) if end > U(begin) else begin
 
 
@@ -88,24 +117,38 @@ def _line_breaks(data: Bytes, start: int, stop: int) -> int:
     return found
 
 
+@njit(nogil=True, cache=True, inline="always")
+def _next_break(data: Bytes, at: int, stop: int) -> int:
+    """Where the next line break is; ``stop`` when there is none."""
+    while at + BLOCK <= len(data) and at < stop:
+        size = zeros_below(line_breaks(data, at))
+        if size < U(BLOCK):
+            return min(at + int(np.int64(size)), stop)
+        at += BLOCK
+    while at < stop and data[at] != _LINE_FEED and data[at] != _RETURN:
+        at += 1
+    return min(at, stop)
+
+
 @njit(nogil=True, cache=True)
 def _normalise(data: Bytes, texts: Offsets, tables: UnicodeTables, out: Normalised) -> None:
     end = paragraphs = 0
+    written, ends, offsets, bounds = out.data, out.ends, out.offsets, out.bounds
     for row in range(len(texts) - 1):
         first = end
         start, stop = texts[row], texts[row + 1]
-        for at in range(start, stop + 1):
-            if at == stop or data[at] == _LINE_FEED or data[at] == _RETURN:
-                begin = end + (end > first)
-                finish = _paragraph(data, start, at, tables, out.data, begin)
-                if finish > begin:
-                    if begin > end:
-                        out.data[end] = _BLANK
-                    end = finish
-                    out.ends[paragraphs] = end
-                    paragraphs += 1
-                start = at + 1
-        out.offsets[row + 1], out.bounds[row + 1] = end, paragraphs
+        while start <= stop:
+            at = _next_break(data, start, stop)
+            begin = end + (end > first)
+            finish = _paragraph(data, start, at, tables, written, begin)
+            if finish > begin:
+                if begin > end:
+                    written[end] = _BLANK
+                end = finish
+                ends[paragraphs] = end
+                paragraphs += 1
+            start = at + 1
+        offsets[row + 1], bounds[row + 1] = end, paragraphs
 
 
 #: The last texts and what became of them: several screens read the normalised texts of one batch.
@@ -120,7 +163,7 @@ def normalised(texts: pa.Array) -> Normalised:
     start, stop = int(offsets[0]), int(offsets[-1])
     most = _line_breaks(data, start, stop) + len(texts)
     out = Normalised(
-        np.empty(GROWTH * (stop - start) + 8, np.uint8),  # what is not written to takes no memory
+        np.empty(GROWTH * (stop - start) + 2 * BLOCK, np.uint8),  # what is not written to takes no memory
         np.zeros(len(texts) + 1, np.int64),
         np.empty(most, np.int64),
         np.zeros(len(texts) + 1, np.int64),

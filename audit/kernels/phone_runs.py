@@ -11,6 +11,7 @@ from typing import TypeAlias
 import numpy as np
 from numba import njit
 
+from audit.kernels.blocks import BLOCK, ascii_digits, high_bytes, zeros_below
 from audit.kernels.buffers import Bytes, Offsets
 from audit.kernels.phone_numbers import Symbols, is_lead
 from audit.kernels.phone_symbols import FORBIDDEN, FOREIGN, MARK, NONE
@@ -34,6 +35,8 @@ def next_digit(data: Bytes, at: int, last: int, classes: Symbols) -> int:
             if 48 <= byte <= 57:
                 return at
             at += 1
+            if at + BLOCK <= len(data):  # on to the next byte that can begin a digit
+                at += int(np.int64(zeros_below(ascii_digits(data, at) | high_bytes(data, at))))
             continue
         point, size = decode(data, at, last)
         if classes[point] & 63 == FOREIGN:
@@ -76,7 +79,9 @@ def _read_run(
     """
     n, length, digits, foreign = 0, 0, 0, False
     while at < last:
-        point, size = decode(data, at, last)
+        point, size = data[at] + 0, 1
+        if point >= 0x80:
+            point, size = decode(data, at, last)
         symbol = classes[point] & 63
         if symbol >= NONE:
             break

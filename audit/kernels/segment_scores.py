@@ -9,7 +9,7 @@ import numpy.typing as npt
 from numba import njit
 
 from audit.kernels.buffers import Bytes, Offsets
-from audit.kernels.ngrams import emit_segment, folding_table
+from audit.kernels.ngrams import Buckets, emit_segment, folding_table
 
 
 class Tables(NamedTuple):
@@ -57,6 +57,39 @@ def _at_most(data: Bytes, at: int, stop: int, points: int) -> bool:  # pragma: n
     return found <= points
 
 
+@njit(nogil=True, cache=True, inline="always")
+def _sum(weights: npt.NDArray[np.int8], buckets: Buckets, n: int) -> int:  # pragma: no cover - compiled
+    total = 0
+    for i in range(n):
+        total += int(np.int64(weights[buckets[np.uint64(i)]]))
+    return total
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _sum_heads(
+    heads: npt.NDArray[np.int8], buckets: Buckets, n: int, shift: np.uint64, sums: npt.NDArray[np.int64]
+) -> None:  # pragma: no cover - compiled
+    """Add up rows of ``heads``, (2 ** head_bits, heads), three heads at a time: sums stay in registers."""
+    width = np.uint64(heads.shape[1])
+    flat = heads.reshape(heads.size)
+    head = np.uint64(0)
+    while head + np.uint64(3) <= width:
+        one = two = three = np.int64(0)
+        for i in range(n):
+            place = (np.uint64(buckets[np.uint64(i)]) >> shift) * width + head
+            one += flat[place]
+            two += flat[place + np.uint64(1)]
+            three += flat[place + np.uint64(2)]
+        sums[head], sums[head + np.uint64(1)], sums[head + np.uint64(2)] = one, two, three
+        head += np.uint64(3)
+    while head < width:
+        one = np.int64(0)
+        for i in range(n):
+            one += flat[(np.uint64(buckets[np.uint64(i)]) >> shift) * width + head]
+        sums[head] = one
+        head += np.uint64(1)
+
+
 @njit(nogil=True, cache=True)
 def _score(
     data: Bytes,
@@ -84,25 +117,16 @@ def _score(
         lengths = (whole, whole) if _at_most(data, at, stop, whole) else window
         while group >= 0 and at < stop:
             at, n, c, w = emit_segment(data, at, stop, lengths, fold, kind, shift, characters, words)
-            character_sum = word_sum = np.int64(0)
-            for i in range(c):
-                character_sum += tables.weights[group, characters[i]]
-            for i in range(w):
-                word_sum += tables.weights[group, words[i]]
+            weights = tables.weights[group]
+            character_sum, word_sum = _sum(weights, characters, c), _sum(weights, words, w)
             character_norm, word_norm = 1 / np.sqrt(max(c, 1)), 1 / np.sqrt(max(w, 1))
             found.starts[segment], found.ends[segment] = start, start + n
             found.sums[segment] = character_sum * character_norm + word_sum * word_norm
             table = tables.head_tables[group]
             if table >= 0:
-                of_characters[:], of_words[:] = 0, 0
-                for i in range(c):
-                    place = np.uint64(characters[i]) >> head_shift
-                    for head in range(n_heads):
-                        of_characters[head] += tables.heads[table, place, head]
-                for i in range(w):
-                    place = np.uint64(words[i]) >> head_shift
-                    for head in range(n_heads):
-                        of_words[head] += tables.heads[table, place, head]
+                heads = tables.heads[table]
+                _sum_heads(heads, characters, c, head_shift, of_characters)
+                _sum_heads(heads, words, w, head_shift, of_words)
                 for head in range(n_heads):
                     total = of_characters[head] * character_norm + of_words[head] * word_norm
                     found.head_sums[segment, head] = total

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
+from audit.kernels.blocks import (
+    BLOCK,
+    ascii_digits,
+    ascii_letters,
+    ascii_spaces,
+    high_bytes,
+    lowest,
+    ones,
+    zeros_below,
+)
 from audit.kernels.buffers import Bytes, Offsets, string_buffers
 from audit.kernels.unicode_tables import (
     IGNORED,
@@ -21,55 +32,110 @@ from audit.kernels.unicode_tables import (
 )
 from audit.kernels.utf8 import decode
 
+U = np.uint64
 Counts = npt.NDArray[np.int64]
+#: Characters, words and tokens so far; letters, digits and widest code point of a word that is not yet over;
+#: white space in a row.
+State: TypeAlias = tuple[U, U, U, U, U, U, U]
 
 #: Letters a token holds, by the widest letter of the word: ASCII, other Latin (two bytes below U+0250),
 #: anything beyond.
 LETTERS_PER_TOKEN = (7, 4, 3)
 DIGITS_PER_TOKEN = 3
 _END_OF_LATIN = 0x250
+#: ASCII characters in a row that are read all at once; fewer are not worth it, but for the end of a text.
+_FEWEST = 8
 
 
-@njit(nogil=True, cache=True)
-def _word_tokens(letters: int, digits: int, widest: int) -> int:
+@njit(nogil=True, cache=True, inline="always")
+def _word_tokens(letters: U, digits: U, widest: U) -> U:
     """Tokens of one word: its letters and its digits, each rounded up."""
-    per_token = 7
-    if widest >= 0x80:
-        per_token = 4 if widest < 0x250 else 3
-    return (letters + per_token - 1) // per_token + (digits + 2) // 3
+    found = (letters + U(6)) // U(7)
+    if widest >= U(0x80):
+        found = (letters + U(3)) // U(4) if widest < U(0x250) else (letters + U(2)) // U(3)
+    return found + (digits + U(2)) // U(3)
 
 
 @njit(nogil=True, cache=True)
-def _statistics(data: Bytes, start: int, stop: int, classes: npt.NDArray[np.uint8]) -> tuple[int, int, int]:
-    characters = words = tokens = 0
-    letters = digits = widest = spaces = 0
-    at = start
-    while at < stop:
+def _one_by_one(
+    data: Bytes, at: int, limit: int, stop: int, classes: npt.NDArray[np.uint8], state: State
+) -> tuple[int, State]:
+    """Read the characters that begin before ``limit``; return where they end."""
+    characters, words, tokens, letters, digits, widest, spaces = state
+    while at < limit:
         point = int(np.int64(data[at]))
         size = 1
         if point >= 0x80:
             point, size = decode(data, at, stop)
         at += size
-        characters += 1
+        characters += U(1)
         kind = classes[point]
         if kind == LETTER:
-            letters += 1
-            widest = max(widest, point)
+            letters += U(1)
+            widest = max(widest, U(point))
         elif kind == NUMBER:
-            digits += 1
-        elif kind == IGNORED or (kind == MARK and letters + digits > 0):
-            letters += kind == MARK
+            digits += U(1)
+        elif kind == IGNORED or (kind == MARK and letters + digits > U(0)):
+            letters += U(kind == MARK)
         else:
-            if letters + digits > 0:
-                words += 1
+            if letters + digits > U(0):
+                words += U(1)
                 tokens += _word_tokens(letters, digits, widest)
-                letters = digits = widest = 0
-            words += kind == UNSPACED
+                letters = digits = widest = U(0)
+            words += U(kind == UNSPACED)
             # The space before a word belongs to the word's token; a longer run is one token more.
-            tokens += 1 if kind != SPACE and kind != MARK else spaces == 1
-        spaces = spaces + 1 if kind == SPACE else 0
-    if letters + digits > 0:
-        words += 1
+            tokens += U(1) if kind != SPACE and kind != MARK else U(spaces == U(1))
+        spaces = spaces + U(1) if kind == SPACE else U(0)
+    return at, (characters, words, tokens, letters, digits, widest, spaces)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _ascii_block(data: Bytes, at: int, size: U, state: State) -> State:
+    """Read ``size`` ASCII characters, at most a block, all at once."""
+    characters, words, tokens, letters, digits, widest, spaces = state
+    inside = lowest(size)
+    letter, digit = ascii_letters(data, at) & inside, ascii_digits(data, at) & inside
+    space, word = ascii_spaces(data, at) & inside, letter | digit
+    after_one = space << U(1) | U(spaces > U(0))
+    after_two = space << U(2) | U(spaces > U(0)) << U(1) | U(spaces > U(1))
+    tokens += ones(inside & ~(word | space)) + ones(space & after_one & ~after_two)
+    last = U(1) << (size - U(1))
+    spaces = U(0) if space & last == U(0) else U(1) + U(after_one & last != U(0))
+    is_open = bool(letters + digits > U(0))
+    edges = (word ^ (word << U(1) | U(is_open))) & inside
+    start = U(0)
+    while edges != U(0):
+        edge = zeros_below(edges)
+        edges &= edges - U(1)
+        if is_open:
+            here = lowest(edge) & ~lowest(start)
+            words += U(1)
+            tokens += _word_tokens(letters + ones(letter & here), digits + ones(digit & here), widest)
+            letters = digits = widest = U(0)
+        start = edge
+        is_open = not is_open
+    if is_open:
+        here = inside & ~lowest(start)
+        letters += ones(letter & here)
+        digits += ones(digit & here)
+    return characters + size, words, tokens, letters, digits, widest, spaces
+
+
+@njit(nogil=True, cache=True)
+def _statistics(data: Bytes, start: int, stop: int, classes: npt.NDArray[np.uint8]) -> tuple[U, U, U]:
+    state = (U(0), U(0), U(0), U(0), U(0), U(0), U(0))
+    at = start
+    while at < stop:
+        if at + BLOCK <= len(data):
+            size = min(zeros_below(high_bytes(data, at)), U(stop - at))
+            if size >= U(_FEWEST) or size == U(stop - at):
+                state = _ascii_block(data, at, size, state)
+                at += int(size)
+                continue
+        at, state = _one_by_one(data, at, min(at + _FEWEST, stop), stop, classes, state)
+    characters, words, tokens, letters, digits, widest, _ = state
+    if letters + digits > U(0):
+        words += U(1)
         tokens += _word_tokens(letters, digits, widest)
     return characters, words, tokens
 
