@@ -1,4 +1,7 @@
-"""What each command does, as one library call that returns plain data."""
+"""What each command does, as one library call that returns plain data.
+
+A command imports what it uses when it is called: it starts sooner, and ``run`` starts a worker before.
+"""
 
 from __future__ import annotations
 
@@ -9,29 +12,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from audit import (
-    adjudication,
-    evaluation,
-    explaining,
-    forecasting,
-    pipeline,
-    progress,
-    review_plan,
-    reviewing,
-    stage_times,
-)
-from audit import config as configuration
-from audit.engine_choice import EngineOptions, chosen_engine
+from audit import preparing
 from audit.errors import ConfigurationError
-from audit.lineage import verification
-from audit.model import Verdict
-from audit.pipeline import Request
-from audit.renderers import RENDERERS
-from audit.run import Run
-from audit.standing import standing_verdict
-from audit.store import write_atomically
+
+if TYPE_CHECKING:
+    from audit.engine_choice import EngineOptions
+    from audit.forecasting import Options
+    from audit.model import Verdict
+    from audit.progress import Reporter
+    from audit.run import Run
 
 PROFILES = "profiles"
 SCHEMA_FILE = "audit.schema.json"
@@ -47,17 +38,26 @@ def run(
     quiet: bool,
 ) -> dict[str, Any]:
     """Audit a corpus; see ``pipeline.audit``."""
-    config = configuration.load(config_file)
-    report = _reporter(quiet)
-    request = Request(config, config_file.resolve().parent, inputs)
-    target = Run.at(out)
-    with _naming(config_file, inputs), chosen_engine(config, options, report) as chosen:
-        verdict = pipeline.audit(request, target, chosen, report, fresh=fresh)
+    with preparing.prepared_worker(config_file) as first:
+        from audit import config as configuration
+        from audit.engine_choice import chosen_engine
+
+        config, report = configuration.load(config_file), _reporter(quiet)
+        with _naming(config_file, inputs), chosen_engine(config, options, report, first) as chosen:
+            from audit import pipeline
+            from audit.run import Run
+
+            request, target = pipeline.Request(config, config_file.resolve().parent, inputs), Run.at(out)
+            verdict = pipeline.audit(request, target, chosen, report, fresh=fresh)
     return {**_result(target, verdict), "spent": _spent(target)}
 
 
-def forecast(config_file: Path, inputs: tuple[str, ...], options: forecasting.Options) -> dict[str, Any]:
+def forecast(config_file: Path, inputs: tuple[str, ...], options: Options) -> dict[str, Any]:
     """What a run would cost; see ``forecasting.forecast``."""
+    from audit import config as configuration
+    from audit import forecasting
+    from audit.pipeline import Request
+
     config = configuration.load(config_file)
     with _naming(config_file, inputs):
         return forecasting.forecast(Request(config, config_file.resolve().parent, inputs), options)
@@ -65,6 +65,8 @@ def forecast(config_file: Path, inputs: tuple[str, ...], options: forecasting.Op
 
 def _spent(target: Run) -> dict[str, Any]:
     """What the last pass cost by stage, from the journal."""
+    from audit import pipeline, stage_times
+
     told = [entry.data for entry in target.journal.read() if entry.event == pipeline.SPENT][-1]
     return {**told, "stages": [dataclasses.asdict(row) for row in stage_times.table(told)]}
 
@@ -86,6 +88,8 @@ def _naming(config_file: Path, inputs: Sequence[str]) -> Iterator[None]:
 
 def init(profile: str, out: Path) -> str:
     """Write a starter configuration and its JSON Schema; returns what to do next."""
+    from audit import config as configuration
+
     folder = resources.files("audit") / PROFILES
     known = sorted(
         item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml")
@@ -126,6 +130,9 @@ def sample(
         raise ConfigurationError(
             "no file to write", key="--out", remedy="Give --out FILE, or --plan to plan the review"
         )
+    from audit import adjudication, evaluation, reviewing
+    from audit.run import Run
+
     target = Run.existing(folder)
     with target.locked():
         if size is not None:
@@ -152,6 +159,9 @@ def plan_review(folder: str | Path, given: Mapping[str, Any]) -> dict[str, Any]:
             raise ConfigurationError(
                 "--plan writes and draws nothing", key=name, remedy=f"Leave {name} or --plan out"
             )
+    from audit import review_plan
+    from audit.run import Run
+
     target = Run.existing(folder)
     with target.locked():
         return review_plan.plan(target, given["--budget"])
@@ -159,6 +169,9 @@ def plan_review(folder: str | Path, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def judge(folder: str | Path, files: Sequence[Path], *, quiet: bool) -> dict[str, Any]:
     """Import judgements, all files or none, and evaluate again."""
+    from audit import evaluation, reviewing
+    from audit.run import Run
+
     target = Run.existing(folder)
     with target.locked():
         notes = reviewing.take_in(target, files)
@@ -168,6 +181,11 @@ def judge(folder: str | Path, files: Sequence[Path], *, quiet: bool) -> dict[str
 
 def scorecard(folder: str | Path, formats: Sequence[str], out: Path | None, *, quiet: bool) -> dict[str, Any]:
     """Evaluate again and render; into another folder when one is given."""
+    from audit import evaluation
+    from audit.renderers import RENDERERS
+    from audit.run import Run
+    from audit.store import write_atomically
+
     unknown = [name for name in formats if name not in RENDERERS]
     if unknown or not formats:
         raise ConfigurationError(
@@ -187,12 +205,18 @@ def scorecard(folder: str | Path, formats: Sequence[str], out: Path | None, *, q
 
 def gate(folder: str | Path, *, strict: bool) -> dict[str, Any]:
     """The verdict as it stands; insufficient while the run, or a part of its evidence, is missing."""
+    from audit.run import Run
+    from audit.standing import standing_verdict
+
     target = Run.existing(folder)
     return _result(target, standing_verdict(target, strict=strict))
 
 
 def explain(folder: str | Path, name: str) -> dict[str, Any]:
     """Why a gate came out as it did; see ``explaining.explain``."""
+    from audit import explaining
+    from audit.run import Run
+
     target = Run.existing(folder)
     with target.locked():
         return explaining.explain(target, name)
@@ -200,6 +224,9 @@ def explain(folder: str | Path, name: str) -> dict[str, Any]:
 
 def verify(folder: str | Path, head: str | None) -> dict[str, Any]:
     """Check every byte of a run's evidence; see ``verification.verify``."""
+    from audit.lineage import verification
+    from audit.run import Run
+
     run = Run.at(folder)
     if run.remote is None:
         report = verification.verify(run.folder, head)
@@ -225,5 +252,7 @@ def _result(target: Run, verdict: Verdict, folder: Path | None = None) -> dict[s
     }
 
 
-def _reporter(quiet: bool) -> progress.Reporter:
+def _reporter(quiet: bool) -> Reporter:
+    from audit import progress
+
     return progress.reporter(quiet=quiet, stream=sys.stderr)

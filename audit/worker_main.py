@@ -9,6 +9,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, MutableSequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
@@ -37,19 +38,34 @@ class Raised:
     trace: str
 
 
-def serve(pipe: Connection, counters: MutableSequence[int], driver: int) -> None:
-    """Answer tasks until the driver says so, or is gone."""
+def serve(pipe: Connection, counters: MutableSequence[int], driver: int, prepare: bytes) -> None:
+    """Answer tasks until the driver is gone, or ends this process.
+
+    Args:
+        pipe: Brings tasks, takes answers.
+        counters: See ``meter``.
+        driver: Its process.
+        prepare: A pickled function to call before the first task, or None.
+    """
     import pyarrow as pa
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver ends the pool; a worker's trace tells nothing
     _die_with(driver)
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
-    meter.attach(counters)
     stage_times.begin_with_process()
+    with suppress(Exception):  # what a task needs and cannot get is told when the task asks for it
+        _prepare(prepare)
+    meter.attach(counters)
     while work := _receive(pipe):
         meter.beat()
         pipe.send_bytes(_answer(work))
+
+
+def _prepare(prepare: bytes) -> None:
+    function = pickle.loads(prepare)  # noqa: S301 - from the driver
+    if function is not None:
+        function()
 
 
 def _receive(pipe: Connection) -> bytes:

@@ -10,16 +10,15 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import reduce
 from multiprocessing import connection, get_context
 from multiprocessing.reduction import ForkingPickler
-from types import TracebackType
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from audit import meter
-from audit.memory import MIB, resident
+from audit.memory import MIB, WORKER_BYTES, resident
 from audit.worker_main import OUT_OF_MEMORY, Done, Raised, serve
 
 Task = TypeVar("Task")
@@ -65,67 +64,59 @@ class WorkerTraceback(Exception):
     """Cause of an error that a worker raised: where it was raised there."""
 
 
-class WorkerPool(Generic[Task, Result]):
-    """Up to ``most`` spawned processes that run one function; all are gone when the context ends."""
+class WorkerPool:
+    """Up to ``most`` spawned processes, which wait from one ``run`` to the next; ``close`` ends them."""
 
-    def __init__(
-        self,
-        function: Callable[[Task], Result],
-        most: int,
-        bounds: Bounds,
-        advance: Callable[[int, int], None],
-    ) -> None:
-        self._function, self._most, self._bounds, self._advance = function, most, bounds, advance
-        self._workers: list[_Worker[Task]] = []
-        self._gone, self._seen = (0, 0), (0, 0)
-        self._lock, self._over = threading.Lock(), threading.Event()
-        self._watch = threading.Thread(target=self._watching, name="worker-watch", daemon=True)
+    def __init__(self, most: int, bounds: Bounds) -> None:
+        self._most, self._bounds = most, bounds
+        self._workers: list[Worker] = []
+        self._gone = self._told = (0, 0)
+        self._lock = threading.Lock()
 
-    def __enter__(self) -> WorkerPool[Task, Result]:
-        for name in THREAD_LIMITS:
-            os.environ.setdefault(name, "1")
-        self._watch.start()
-        return self
+    def adopt(self, worker: Worker) -> None:
+        """Take a worker in, which ends with the others."""
+        with self._lock:
+            self._workers.append(worker)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._over.set()
-        self._watch.join()
-        for worker in self._workers:  # what they do is safe to lose
-            worker.dismiss() if kind is None else worker.process.terminate()
-        for worker in self._workers:
-            worker.bury()
+    def close(self) -> None:
+        """End all workers: what they do is safe to lose."""
+        self._dismiss(list(self._workers))
 
-    def run(self, tasks: Iterable[Task]) -> Iterator[Ended[Task, Result]]:
-        """Yield every task as it ends.
+    def run(
+        self, function: Callable[[Task], Result], tasks: Iterable[Task], advance: Callable[[int, int], None]
+    ) -> Iterator[Ended[Task, Result]]:
+        """Yield every task as it ends; one run at a time.
 
         Raises:
             Exception: What the function raised in a worker.
         """
-        waiting = list(tasks)[::-1]
-        while waiting or any(worker.busy for worker in self._workers):
-            self._hand_out(waiting)
-            ended = self._await()
-            self._hand_out(waiting)  # before the caller takes its time
-            self._tell_progress()
-            yield from ended
+        waiting, self._told = list(tasks)[::-1], self._done()
+        _limit_threads()
+        self._dismiss([worker for worker in self._workers if worker.spent(self._bounds.memory)])
+        try:
+            with self._watched():
+                while waiting or self._busy():
+                    self._hand_out(function, waiting)
+                    ended = self._await()
+                    self._hand_out(function, waiting)  # before the caller takes its time
+                    self._tell_progress(advance)
+                    yield from ended
+        finally:
+            self._dismiss(self._busy())  # nobody wants their answers any more
 
-    def _hand_out(self, waiting: list[Task]) -> None:
+    def _busy(self) -> list[Worker]:
+        return [worker for worker in self._workers if worker.busy]
+
+    def _hand_out(self, function: Callable[[Task], Result], waiting: list[Task]) -> None:
         idle = [worker for worker in self._workers if not worker.busy]
         while waiting and (idle or len(self._workers) < self._most):
-            worker = idle.pop() if idle else self._hire()
-            with self._lock:
-                worker.give(self._function, waiting.pop())
+            if not idle:
+                self.adopt(Worker())
+                idle.append(self._workers[-1])
+            idle.pop().give(function, waiting.pop())
 
-    def _hire(self) -> _Worker[Task]:
-        worker: _Worker[Task] = _Worker()
-        with self._lock:
-            self._workers.append(worker)
-        return worker
-
-    def _await(self) -> list[Ended[Task, Result]]:
-        busy = {worker.pipe: worker for worker in self._workers if worker.busy}
+    def _await(self) -> list[Ended[Any, Any]]:
+        busy = {worker.pipe: worker for worker in self._busy()}
         sentinels = [worker.process.sentinel for worker in busy.values()]
         ready = connection.wait([*busy, *sentinels], timeout=_POLL_SECONDS)
         return [
@@ -134,32 +125,55 @@ class WorkerPool(Generic[Task, Result]):
             if pipe in ready or worker.process.sentinel in ready
         ]
 
-    def _end(self, worker: _Worker[Task]) -> Ended[Task, Result]:
+    def _end(self, worker: Worker) -> Ended[Any, Any]:
         answer = worker.answer()
         with self._lock:
-            task, worker.task = worker.task, None
-            if answer is None or worker.outgrown(self._bounds.memory):
-                self._workers.remove(worker)
-                self._gone = _add(self._gone, worker.done)
-        assert task is not None
-        if worker not in self._workers:
-            worker.dismiss()
-            worker.bury()
+            worker.busy, task, worker.task = False, worker.task, None
+        if answer is None:
+            self._bury(worker)
+        elif worker.outgrown(self._bounds.memory):
+            self._dismiss([worker])
         if isinstance(answer, Raised):
             raise answer.error from WorkerTraceback(answer.trace)
         return Ended(task, None, worker.obituary()) if answer is None else Ended(task, answer.result)
 
-    def _tell_progress(self) -> None:
-        documents, size = reduce(_add, (worker.done for worker in self._workers), self._gone)
-        if (documents, size) != self._seen:
-            self._advance(documents - self._seen[0], size - self._seen[1])
-            self._seen = (documents, size)
+    def _dismiss(self, workers: Sequence[Worker]) -> None:
+        for worker in workers:
+            worker.process.terminate()  # all at once
+        for worker in workers:
+            self._bury(worker)
 
-    def _watching(self) -> None:
+    def _bury(self, worker: Worker) -> None:
+        with self._lock:
+            self._workers.remove(worker)
+        worker.bury()
+        self._gone = _add(self._gone, worker.done)
+
+    def _done(self) -> tuple[int, int]:
+        return reduce(_add, (worker.done for worker in self._workers), self._gone)
+
+    def _tell_progress(self, advance: Callable[[int, int], None]) -> None:
+        documents, size = self._done()
+        if (documents, size) != self._told:
+            advance(documents - self._told[0], size - self._told[1])
+            self._told = (documents, size)
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        over = threading.Event()
+        watch = threading.Thread(target=self._watch, args=(over,), name="worker-watch", daemon=True)
+        watch.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watch.join()
+
+    def _watch(self, over: threading.Event) -> None:
         """End workers that go beyond their bounds, whatever the driver is doing meanwhile."""
         pause = _WATCH_SECONDS if self._bounds.memory is None else _MEMORY_SECONDS
         pause, before = min(pause, self._bounds.stall_seconds / 4), time.monotonic()
-        while not self._over.wait(pause):
+        while not over.wait(pause):
             now = time.monotonic()
             # When nobody watched (a machine that slept), nobody can say that nothing moved.
             passed, before = min(now - before, 2 * pause), now
@@ -168,24 +182,27 @@ class WorkerPool(Generic[Task, Result]):
                     worker.look(self._bounds, passed)
 
 
-class _Worker(Generic[Task]):
-    """One process, and what it is busy with."""
+class Worker:
+    """One process, and what it is busy with.
 
-    def __init__(self) -> None:
+    Args:
+        prepare: Called in it before its first task, to load what that needs; what it raises is ignored, since
+            the task will meet with the same.
+    """
+
+    def __init__(self, prepare: Callable[[], object] | None = None) -> None:
         spawning = get_context("spawn")
         self.pipe, theirs = spawning.Pipe()
         # Without a lock, which a worker could hold when it dies; it alone writes them.
         self.counters: Sequence[int] = spawning.RawArray("q", meter.COUNTERS)
-        self.process = spawning.Process(target=serve, args=(theirs, self.counters, os.getpid()), daemon=True)
+        given = (theirs, self.counters, os.getpid(), bytes(ForkingPickler.dumps(prepare)))
+        self.process = spawning.Process(target=serve, args=given, daemon=True)
         self.process.start()
         theirs.close()
-        self.task: Task | None = None
+        self.task: Any = None
+        self.busy = False
         self._seen, self._still, self._ended_for = 0, 0.0, ""
         self._at_first: int | None = None
-
-    @property
-    def busy(self) -> bool:
-        return self.task is not None
 
     @property
     def done(self) -> tuple[int, int]:
@@ -193,7 +210,9 @@ class _Worker(Generic[Task]):
         return self.counters[meter.DOCUMENTS], self.counters[meter.BYTES]
 
     def give(self, function: Callable[[Task], object], task: Task) -> None:
+        """Hand it a task."""
         self.task, self._still = task, 0.0
+        self.busy = True  # from here on it is watched, lest this waits for one that hangs
         with suppress(BrokenPipeError, ConnectionResetError):  # it died meanwhile: noticed when awaited
             self.pipe.send_bytes(ForkingPickler.dumps((function, task)))
 
@@ -212,7 +231,7 @@ class _Worker(Generic[Task]):
             return
         beats = self.counters[meter.BEATS]
         self._seen, self._still = beats, 0.0 if beats != self._seen else self._still + passed
-        # Until its first beat it imports what it needs.
+        # Until its first beat it imports what it needs, and prepares itself.
         patience = max(bounds.stall_seconds, 0 if beats else _START_SECONDS)
         if self._still > patience:
             self._ended_for = f"no progress in {bounds.stall_seconds:g} s, run.stall_seconds"
@@ -221,8 +240,14 @@ class _Worker(Generic[Task]):
         if self._ended_for:
             self.process.kill()
 
+    def spent(self, memory: int | None) -> bool:
+        """Whether it is gone, or holds much before new work begins: half of what it may, or large models."""
+        self._at_first = None
+        most = WORKER_BYTES if memory is None else memory / 2
+        return not self.process.is_alive() or resident(self.process.pid or 0) > most
+
     def outgrown(self, memory: int | None) -> bool:
-        """Whether it grew, since its first task, by half of what it may: a new one starts smaller."""
+        """Whether it grew, since a run's first task, by half of what it may: a new one starts smaller."""
         if memory is None:
             return False
         held = resident(self.process.pid or 0)
@@ -230,16 +255,19 @@ class _Worker(Generic[Task]):
         return held - self._at_first > (memory - self._at_first) / 2
 
     def dismiss(self) -> None:
-        with suppress(OSError):
-            self.pipe.send_bytes(b"")
+        """End it: what it does is safe to lose."""
+        self.process.terminate()
+        self.bury()
 
     def bury(self) -> None:
+        """Wait for its end, but not for long."""
         self.process.join(_FAREWELL_SECONDS)
         self.process.kill()
         self.process.join()
         self.pipe.close()
 
     def obituary(self) -> str:
+        """What it died of."""
         code = self.process.exitcode or 0
         if self._ended_for:
             return self._ended_for
@@ -248,6 +276,22 @@ class _Worker(Generic[Task]):
         if code >= 0:
             return f"exit status {code}"
         return f"signal {-code}, {signal.strsignal(-code) or 'a crash in native code'}"
+
+
+def first_worker(prepare: Callable[[], object]) -> Worker:
+    """A worker that starts before the driver has loaded its own libraries, whose threads nothing limits."""
+    before = dict(os.environ)
+    _limit_threads()
+    try:
+        return Worker(prepare)
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+
+
+def _limit_threads() -> None:
+    for name in THREAD_LIMITS:
+        os.environ.setdefault(name, "1")
 
 
 def _add(one: tuple[int, int], other: tuple[int, int]) -> tuple[int, int]:

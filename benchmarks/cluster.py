@@ -64,7 +64,8 @@ def compare(folder: Path, shards: int, documents_each: int) -> dict[str, Any]:
         os.environ.update(server.environment())
         bucket = ObjectFolder(f"s3://{server.make_bucket()}")
         size = write_corpus(bucket, shards, documents_each)
-        local, local_seconds = timed(bucket, "local", LocalEngine(2), Quiet())
+        with LocalEngine(2) as here:
+            local, local_seconds = timed(bucket, "local", here, Quiet())
         cluster = stack.enter_context(two_nodes(server.environment()))
         notes: list[str] = []
         engine = stack.enter_context(RayEngine(Cluster(cluster.address), notes.append))

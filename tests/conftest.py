@@ -135,7 +135,7 @@ def run_audit(tmp_path: Path) -> Callable[..., Audit]:
         paths = tuple(inputs) if isinstance(inputs, list) else (str(inputs),)
         target = Run(tmp_path / name)
         request = Request(config, tmp_path, paths)
-        engine = EngineHere() if workers is None else LocalEngine(workers)
-        return Audit(target, pipeline.audit(request, target, engine, Quiet(), fresh=fresh))
+        with EngineHere() if workers is None else LocalEngine(workers) as engine:
+            return Audit(target, pipeline.audit(request, target, engine, Quiet(), fresh=fresh))
 
     return run

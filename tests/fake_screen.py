@@ -63,7 +63,8 @@ def _eat(diary: Path) -> None:
     eaten = []
     for _ in range(128):
         eaten.append(b"x" * _CHUNK)
-        diary.with_suffix(".bytes").write_text(str(len(eaten) * _CHUNK))
+        diary.with_suffix(".new").write_text(str(len(eaten) * _CHUNK))
+        diary.with_suffix(".new").replace(diary.with_suffix(".bytes"))  # whole, whenever it is killed
     raise RuntimeError("nobody stopped it")
 
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from types import TracebackType
+from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
 
-from audit.model import Shard
-from audit.store import Store
+from audit.errors import FatalError
+
+if TYPE_CHECKING:  # a worker starts before what they import is loaded
+    from audit.model import Shard
+    from audit.store import Store
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -45,8 +50,44 @@ class Advance(Protocol):
         ...
 
 
+class MapState(Protocol):
+    """Knows whether a ``map`` is under way."""
+
+    mapping: bool
+
+
+@contextmanager
+def one_map(state: MapState) -> Iterator[None]:
+    """Refuse a ``map`` while another one is iterated: its tasks would wait for workers that wait for it.
+
+    Raises:
+        FatalError: One is.
+    """
+    if state.mapping:
+        raise FatalError("a map was started while another one of the same engine is iterated: end that first")
+    state.mapping = True
+    try:
+        yield
+    finally:
+        state.mapping = False
+
+
 class Engine(Protocol):
-    """Runs a function over tasks, in any order; the function and the tasks can be pickled."""
+    """Runs a function over tasks, in any order; the function and the tasks can be pickled.
+
+    Who makes one uses it as a context around a run: workers stay from one ``map`` to the next, and are gone
+    when the context ends.
+    """
+
+    def __enter__(self) -> Self:
+        """Begin to keep workers."""
+        ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End all workers."""
+        ...
 
     @property
     def workers(self) -> int:
@@ -77,9 +118,13 @@ class Engine(Protocol):
         advance: Advance,
         needs: Needs = CORES,
     ) -> Iterator[Outcome[Task, Result]]:
-        """Yield an outcome per task as it ends.
+        """Yield an outcome per task as it ends; one map at a time.
 
         Errors that the function raises are raised here; a worker that dies (killed, out of memory, a
-        crash in native code) becomes an outcome with ``lost`` after a second try on its own.
+        crash in native code) becomes an outcome with ``lost`` after a second try on its own. Workers that
+        are busy when the iteration is given up are ended.
+
+        Raises:
+            FatalError: Another map of this engine is still iterated.
         """
         ...

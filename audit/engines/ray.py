@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import ModuleType, TracebackType
 
 from audit import accelerators, node_checks, ray_cluster
-from audit.engines import CORES, Advance, Needs, Outcome, Result, Task
+from audit.engines import CORES, Advance, Needs, Outcome, Result, Task, one_map
 from audit.errors import FatalError
 from audit.memory import WORKER_BYTES
 from audit.model import Shard
@@ -54,6 +54,7 @@ class RayEngine:
         self._storage: tuple[Store, Sequence[Shard]] | None = None
         self._same: set[str] = set()
         self._met: set[str] = set()
+        self.mapping = False
 
     def __enter__(self) -> RayEngine:
         """Connect, and compare every node with this process.
@@ -103,13 +104,15 @@ class RayEngine:
         needs: Needs = CORES,
     ) -> Iterator[Outcome[Task, Result]]:
         """See ``Engine.map``; a worker or node that is lost is told of."""
-        pool = self._workers_for(needs)
-        try:
-            for ended in Dispatch(pool, self._survey, function, tasks, advance, self._note).run():
-                yield Outcome(ended.task, ended.result, ended.death)
-        except BaseException:  # what the others do is not wanted any more
-            self._dismiss()
-            raise
+        work = list(tasks)
+        with one_map(self):
+            pool = self._workers_for(needs)
+            try:
+                for ended in Dispatch(pool, self._survey, function, work, advance, self._note).run():
+                    yield Outcome(ended.task, ended.result, ended.death)
+            except BaseException:  # what the others do is not wanted any more
+                self._dismiss()
+                raise
 
     @property
     def _module(self) -> ModuleType:

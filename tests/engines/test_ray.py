@@ -19,13 +19,13 @@ from audit import meter, ray_cluster
 from audit.engines import CORES, Needs
 from audit.engines.local import LocalEngine
 from audit.engines.ray import Cluster, RayEngine
-from audit.errors import ConfigurationError
+from audit.errors import ConfigurationError, FatalError
 from audit.object_stores import ObjectFolder
 from audit.pipeline import Request, audit
 from audit.progress import Quiet
 from audit.run import Run
 from tests.conftest import page
-from tests.engines.jobs import Job, die_on_three, square
+from tests.engines.jobs import Job, die_on_three, map_within_a_map, square
 from tests.engines.ray_cluster_fixture import Saboteur, TwoNodes, two_nodes
 from tests.test_pipeline import parts, tables
 
@@ -253,6 +253,12 @@ def test_errors_of_the_library_reach_the_caller_whole(engine):
     assert caught.value.key == "screens"
     assert caught.value.exit_code == 2
     assert type(caught.value) is ConfigurationError
+
+
+def test_a_map_within_a_map_is_refused_and_the_next_is_not(engine):
+    with pytest.raises(FatalError, match="while another one"):
+        map_within_a_map(engine)
+    assert [o.result for o in engine.map(square, [Job(3)], ignore)] == [9]
 
 
 def test_a_node_that_differs_is_refused(cluster, engine, monkeypatch):
