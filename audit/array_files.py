@@ -7,7 +7,12 @@ gives what there is: together they lose records of a full disk in silence, and w
 from __future__ import annotations
 
 import math
+import mmap
 import os
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,16 +23,40 @@ from audit.errors import FatalError
 
 
 def write_array(target: Path | BinaryIO, values: npt.NDArray[Any]) -> None:
-    """Write an array's values to a new file, or append them to an open one.
+    """Write an array's values to a new file (``appearing``), or append them to an open one.
 
     Raises:
         OSError: They do not fit; of an open file when it is closed at the latest.
     """
     if isinstance(target, Path):
-        with target.open("wb") as file:
+        with appearing(target) as file:
             write_array(file, values)
     elif values.size:
         target.write(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
+
+
+@contextmanager
+def appearing(path: Path) -> Iterator[BinaryIO]:
+    """A new file that is seen under its name when it is whole.
+
+    A task that is done twice, as by a worker that was taken for lost, so never empties what others read.
+    """
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def join_files(parts: Iterable[Path], whole: Path) -> None:
+    """Write files one after the other into one, removing each."""
+    with appearing(whole) as out:
+        for part in parts:
+            with part.open("rb") as file:
+                shutil.copyfileobj(file, out, 1 << 22)
+            part.unlink()
 
 
 def read_array(
@@ -44,6 +73,21 @@ def read_array(
     return values
 
 
+def release(values: npt.NDArray[Any]) -> None:
+    """Let go of the pages of a mapped file that this process has touched; other arrays stay as they are.
+
+    They stay in the system's cache as long as it has room, and are read again when they are touched. Without
+    it the resident set of a process that looks up rows of a large file grows to the size of the file. What
+    was written to a new file (``new_mapped``) stays written; not for a private copy (``exchange.mapped``)
+    that was written to, which it would undo.
+    """
+    held: Any = values
+    while isinstance(held, np.ndarray):
+        held = held.base
+    if isinstance(held, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        held.madvise(mmap.MADV_DONTNEED)
+
+
 def new_mapped(path: Path, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> np.memmap[Any, Any]:
     """Map a new file of zeros, to be written to; its blocks are taken now, not when a page is touched.
 
@@ -54,6 +98,11 @@ def new_mapped(path: Path, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> np.m
     return np.memmap(path, dtype, "r+", shape=shape)
 
 
+def map_zeros(path: Path, dtype: npt.DTypeLike, count: int) -> npt.NDArray[Any]:
+    """Return zeros in a new mapped file, which the system can write out and drop; see ``new_mapped``."""
+    return np.asarray(new_mapped(path, dtype, (count,))) if count else np.empty(0, dtype)
+
+
 def new_zeros(path: Path, size: int) -> None:
     """Make a file of so many zero bytes; see ``new_mapped``."""
     with path.open("wb") as file:
@@ -61,3 +110,9 @@ def new_zeros(path: Path, size: int) -> None:
             os.posix_fallocate(file.fileno(), 0, size)
         else:
             file.truncate(size)
+
+
+def new_sparse(path: Path, size: int) -> None:
+    """Make a file of so many zero bytes that takes no blocks until it is written to; never through a map."""
+    with path.open("wb") as file:
+        file.truncate(size)

@@ -10,7 +10,6 @@ of the threshold t of each other.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,10 +19,11 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from audit.array_files import new_mapped, read_array, write_array
-from audit.exchange import STRETCH, Matrix, Runner, mapped, threads
+from audit.array_files import join_files, map_zeros, read_array, release, write_array
+from audit.cluster_diameters import diameters
+from audit.exchange import LOOK_UPS, STRETCH, Matrix, Runner, mapped, stretch_of, threads
 from audit.kernels.banding import agreements
-from audit.kernels.leaders import lead, least_agreement, neighbours_of
+from audit.kernels.leaders import FREE, lead, neighbours_of
 from audit.lsh import Banding, Candidates, candidate_pairs, similarities
 from audit.pair_files import Pairs, split_pairs
 
@@ -33,21 +33,25 @@ Settled = tuple[Pairs, Similarities]
 
 #: Standard normal quantile of the two-sided 99% error band of an estimated similarity.
 ERROR_QUANTILE = 2.576
+#: Signatures that leaders are compared with between two releases of the file's pages.
+_LED = 1 << 10
 #: Times that clusters are formed anew after doubtful pairs were settled; what is left goes by estimate.
 _ROUNDS = 8
-#: Members that each member of a large cluster is compared with, for the diameter.
-_DIAMETER_SAMPLE = 64
 
 
 class Exact(Protocol):
-    """Exact Jaccard similarity of pairs of nodes (``ShingleStore``)."""
-
-    def prepare(self, nodes: npt.NDArray[np.bool_]) -> None:
-        """Make ready for pairs of these nodes (bool, (n,))."""
-        ...
+    """Exact Jaccard similarity of pairs of nodes (``ShingleSets``); can be pickled."""
 
     def jaccard(self, pairs: Pairs) -> Similarities:
         """Return the similarity of each pair (``low << 32 | high``)."""
+        ...
+
+
+class Texts(Protocol):
+    """What nodes stand for (``ShingleStore``)."""
+
+    def prepare(self, nodes: npt.NDArray[np.bool_]) -> Exact:
+        """Make ready for pairs of these nodes (bool, (n,))."""
         ...
 
 
@@ -85,10 +89,11 @@ class Rules:
         within = np.flatnonzero(upper >= self.threshold)
         return int(within[0]) if len(within) else values
 
-    def banding(self, values: int) -> Banding:
-        """How candidates of signatures of ``values`` values are found."""
-        keep = self.refuse_under(self.threshold, values)
-        return Banding(self.bands, self.rows, self.window, keep, self.near_from(values))
+    def banding(self, signatures: Matrix) -> Banding:
+        """How candidates of signatures are found."""
+        values, stretch = signatures.width, stretch_of(signatures.count)
+        keep, near = self.refuse_under(self.threshold, values), self.near_from(values)
+        return Banding(self.bands, self.rows, self.window, keep, near, stretch, stretch // 2)
 
 
 def _first_from(limit: float, values: int) -> int:
@@ -123,21 +128,22 @@ class Clusters:
 
 
 def find_clusters(
-    signatures: Matrix, rules: Rules, exact: Exact, folder: Path, runner: Runner = threads
+    signatures: Matrix, rules: Rules, texts: Texts, folder: Path, runner: Runner = threads
 ) -> Clusters:
     """Find the clusters among groups of exact copies.
 
-    Memory: some 30 bytes a node, and what the partitions at work hold; pairs stay in files.
+    Memory: some 30 bytes a node, of which 20 in mapped files, and what the partitions at work hold; pairs
+    stay in files.
 
     Args:
         signatures: File of uint8 (n, k): of the first document of each group.
         rules: Banding and thresholds.
-        exact: Settles doubtful pairs.
+        texts: Settle doubtful pairs.
         folder: Exists; for the exchange and the pairs.
         runner: Runs the tasks.
     """
-    banding = rules.banding(signatures.width)
-    found = candidate_pairs(signatures, banding, folder, runner)
+    found = candidate_pairs(signatures, rules.banding(signatures), folder, runner)
+    exact = _prepared(found, signatures, rules, texts, runner)
     accepted, settled = _verified(found, signatures, rules, exact, folder, runner)
     formed = _form(signatures, accepted[0], rules, exact, settled, folder)
     kept = sum(path.stat().st_size for path in found.files) // 8
@@ -153,46 +159,62 @@ def find_clusters(
         *accepted,
         formed.leader,
         formed.similarity,
-        _diameters(signatures, formed.leader),
+        diameters(signatures, formed.leader, folder, runner),
         (settled, formed.later),
         found.near_misses,
         counts,
     )
 
 
+def _prepared(found: Candidates, signatures: Matrix, rules: Rules, texts: Texts, runner: Runner) -> Exact:
+    """Have the texts read, once, of all nodes that a doubtful pair can come to hold.
+
+    Those are the nodes of the pairs that the signatures leave in doubt; and, since a leader is compared with
+    what it reaches in two steps or more, both nodes of a pair of which one has another pair.
+    """
+    wanted = np.zeros(signatures.count, np.bool_)
+    for path in runner(partial(_doubt, signatures, rules, found.degrees), found.files):
+        wanted[read_array(path, np.uint32)] = True
+        path.unlink()
+    return texts.prepare(wanted)
+
+
 def _verified(
     found: Candidates, signatures: Matrix, rules: Rules, exact: Exact, folder: Path, runner: Runner
 ) -> tuple[Settled, Settled]:
     """Return the accepted pairs, and those that were settled exactly, with their similarities."""
-    doubtful = np.zeros(signatures.count, np.bool_)
-    for path in runner(partial(_doubt, signatures, rules), found.files):
-        for node in split_pairs(mapped(path, np.uint64)):
-            doubtful[node] = True
-    exact.prepare(doubtful)
     outcomes = list(runner(partial(_settle, signatures, rules, exact), found.files))
     accepted = _joined([files[0] for files in outcomes], folder / "accepted")
     return accepted, _joined([files[1] for files in outcomes], folder / "settled")
 
 
-def _doubt(signatures: Matrix, rules: Rules, file: Path) -> Path:
-    """Write the pairs of a file that the signatures leave in doubt; return where."""
+def _doubt(signatures: Matrix, rules: Rules, degrees: Matrix, file: Path) -> Path:
+    """Write the nodes of a file of pairs whose texts are to be read; return where."""
     pairs = mapped(file, np.uint64)
-    agree = _agreements(signatures, pairs)
+    known = degrees.map()[:, 0]
+    nodes = [np.empty(0, np.uint32)]
+    for start in range(0, len(pairs), LOOK_UPS):
+        some = pairs[start : start + LOOK_UPS]
+        low, high = split_pairs(some)
+        asked = _agreements(signatures, some) < rules.accept_from(signatures.width)
+        asked |= (known[low] > 1) | (known[high] > 1)
+        nodes.append(np.unique(np.concatenate((low[asked], high[asked]))).astype(np.uint32))
+        release(known)
     out = file.with_name(f"doubt-{file.name}")
-    write_array(out, pairs[agree < rules.accept_from(signatures.width)])
+    write_array(out, np.unique(np.concatenate(nodes)))
     return out
 
 
 def _settle(signatures: Matrix, rules: Rules, exact: Exact, file: Path) -> tuple[Path, Path]:
     """Write the pairs of a file that are accepted, and those settled exactly; return where."""
     pairs = mapped(file, np.uint64)
-    doubt = file.with_name(f"doubt-{file.name}")
-    settled = read_array(doubt, np.uint64)
-    values = similarities(signatures.width)[_agreements(signatures, pairs)]
+    agree = _agreements(signatures, pairs)
+    values = similarities(signatures.width)[agree]
+    doubtful = np.flatnonzero(agree < rules.accept_from(signatures.width))
+    settled = pairs[doubtful]
     exactly = exact.jaccard(settled)
-    values[np.searchsorted(pairs, settled)] = exactly
+    values[doubtful] = exactly
     accepted = values >= rules.threshold
-    doubt.unlink()
     return (
         _write(file.with_name(f"accepted-{file.name}"), pairs[accepted], values[accepted]),
         _write(file.with_name(f"settled-{file.name}"), settled, exactly),
@@ -200,8 +222,10 @@ def _settle(signatures: Matrix, rules: Rules, exact: Exact, file: Path) -> tuple
 
 
 def _agreements(signatures: Matrix, pairs: Pairs) -> npt.NDArray[np.int32]:
-    agree = np.empty(len(pairs), np.int32)
-    agreements(signatures.map(), pairs, agree)
+    agree, rows = np.empty(len(pairs), np.int32), signatures.map()
+    for start in range(0, len(pairs), LOOK_UPS):
+        agreements(rows, pairs[start : start + LOOK_UPS], agree[start : start + LOOK_UPS])
+        release(rows)
     return agree
 
 
@@ -217,12 +241,8 @@ def _values(path: Path) -> Path:
 
 def _joined(files: Sequence[Path], path: Path) -> Settled:
     """Join files of pairs and their similarities, in order, and map them."""
-    for out, parts in ((path, files), (_values(path), [_values(file) for file in files])):
-        with out.open("wb") as whole:
-            for part in parts:
-                with part.open("rb") as file:
-                    shutil.copyfileobj(file, whole, 1 << 22)
-                part.unlink()
+    join_files(files, path)
+    join_files(map(_values, files), _values(path))
     return mapped(path, np.uint64), mapped(_values(path), np.float32)
 
 
@@ -238,66 +258,58 @@ def _form(
     signatures: Matrix, pairs: Pairs, rules: Rules, exact: Exact, settled: Settled, folder: Path
 ) -> _Formed:
     """Form clusters; settle the doubtful pairs of leader and member that come up, and form them again."""
-    values = signatures.width
-    bounds, neighbours = _adjacency(pairs, signatures.count, folder / "neighbours.u32")
-    leader, similarity = np.empty(signatures.count, np.uint32), np.ones(signatures.count, np.float32)
+    bounds, neighbours = _adjacency(pairs, signatures.count, folder)
+    leader = map_zeros(folder / "leaders.u32", np.uint32, signatures.count)
+    similarity = map_zeros(folder / "similarity.f4", np.float32, signatures.count)
+    tried, queue = np.empty((2, signatures.count), np.uint32)
     later: Settled = (np.empty(0, np.uint64), np.empty(0, np.float32))
+    rows, estimates = signatures.map(), similarities(signatures.width)
     for _ in range(_ROUNDS):
-        doubtful = np.unique(
-            lead(
+        leader[:], tried[:] = FREE, FREE
+        found, state = [np.empty(0, np.uint64)], np.zeros(4, np.int64)
+        while state[0] < signatures.count:
+            doubtful = lead(
                 bounds,
                 neighbours,
-                signatures.map(),
-                similarities(values),
-                rules.refuse_under(rules.cohesion, values),
-                rules.accept_from(values),
+                rows,
+                estimates,
+                rules.refuse_under(rules.cohesion, signatures.width),
+                rules.accept_from(signatures.width),
                 rules.cohesion,
                 settled,
                 later,
                 leader,
                 similarity,
+                tried,
+                queue,
+                state,
+                _LED,
             )
-        )
+            found.append(doubtful)
+            release(rows)
+        doubtful = np.unique(np.concatenate(found))
         if not len(doubtful):
             break
-        later = _settled_too(later, doubtful, exact, signatures.count)
+        later = _settled_too(later, doubtful, exact)
     return _Formed(leader, similarity, later, len(doubtful))
 
 
-def _settled_too(later: Settled, pairs: Pairs, exact: Exact, nodes: int) -> Settled:
-    wanted = np.zeros(nodes, np.bool_)
-    for node in split_pairs(pairs):
-        wanted[node] = True
-    exact.prepare(wanted)
+def _settled_too(later: Settled, pairs: Pairs, exact: Exact) -> Settled:
     both = np.concatenate((later[0], pairs))
     order = np.argsort(both, kind="stable")
     return both[order], np.concatenate((later[1], exact.jaccard(pairs)))[order]
 
 
-def _adjacency(pairs: Pairs, n: int, file: Path) -> tuple[npt.NDArray[np.int64], Numbers]:
+def _adjacency(pairs: Pairs, n: int, folder: Path) -> tuple[npt.NDArray[np.int64], Numbers]:
     """Return pairs in both directions as bounds (n + 1,) and neighbours, ascending within a node."""
-    bounds = np.zeros(n + 1, np.int64)
+    bounds = map_zeros(folder / "bounds.i64", np.int64, n + 1)
     for start in range(0, len(pairs), STRETCH):
         for node in split_pairs(pairs[start : start + STRETCH]):
             np.add.at(bounds, node + 1, 1)
+        release(pairs)
     np.cumsum(bounds, out=bounds)
-    if not len(pairs):
-        return bounds, np.empty(0, np.uint32)
-    neighbours = new_mapped(file, np.uint32, (2 * len(pairs),))
-    neighbours_of(pairs, bounds, np.asarray(neighbours))
-    neighbours.flush()
-    return bounds, np.asarray(neighbours)
-
-
-def _diameters(signatures: Matrix, leader: Numbers) -> Similarities:
-    """Return the largest estimated distance of two members, at each leader."""
-    nodes = np.bincount(leader, minlength=len(leader)).astype(np.uint32)
-    leads = np.flatnonzero(nodes > 1)
-    members = np.flatnonzero(nodes[leader] > 1).astype(np.uint32)
-    members = members[np.argsort(leader[members], kind="stable")]
-    bounds = np.concatenate(([0], np.cumsum(nodes[leads], dtype=np.int64)))
-    least = np.empty(len(leads), np.int32)
-    least_agreement(signatures.map(), members, bounds, _DIAMETER_SAMPLE, least)
-    diameters = np.zeros(len(leader), np.float32)
-    diameters[leads] = 1 - similarities(signatures.width)[least]
-    return diameters
+    neighbours = map_zeros(folder / "neighbours.u32", np.uint32, 2 * len(pairs))
+    neighbours_of(pairs, bounds, neighbours)
+    for mapping in (pairs, bounds, neighbours):
+        release(mapping)
+    return bounds, neighbours

@@ -19,7 +19,15 @@ import pyarrow as pa
 from audit.array_files import read_array, write_array
 from audit.clusters import Rules
 from audit.duplicate_groups import DigestGroups
-from audit.exchange import STRETCH, Matrix, Runner, mapped, read_partition, threads
+from audit.exchange import (
+    STRETCH,
+    FileList,
+    Matrix,
+    Runner,
+    partition_bits,
+    read_partition,
+    threads,
+)
 from audit.kernels.cross import cross_bucket_matches
 from audit.lsh import CHANCE, Banding, in_crowds, spill_all
 from audit.model import REFERENCE_MATCH_SCHEMA
@@ -97,7 +105,7 @@ class Match:
     """Compare the two corpora in one partition of one band.
 
     Attributes:
-        roles: File of a byte a group: 1 asks, 2 answers, 3 both.
+        roles: File of a byte a group, (groups, 1): 1 asks, 2 answers, 3 both.
         found: File to write: groups with a match, the group that it is, the similarity.
     """
 
@@ -105,23 +113,23 @@ class Match:
     banding: Banding
     accept: int
     threshold: float
-    spills: tuple[Path, ...]
+    spills: FileList
     partition: int
     bits: int
-    roles: Path
+    roles: Matrix
     found: Path
 
 
 def match(task: Match) -> tuple[int, int]:
     """Write the file of a match; return the pairs compared, and those that the pooled estimate decided."""
     keys, nodes = in_crowds(*read_partition(task.spills, task.partition, task.bits))
-    roles = mapped(task.roles, np.uint8)
+    roles = task.roles.take(nodes)[:, 0]
     found = np.zeros(len(nodes), _FOUND)
     matches, similarity = np.full(len(nodes), NONE, np.uint32), np.full(len(nodes), -1, np.float32)
     signatures, seconds = task.corpora
     counts = cross_bucket_matches(
-        signatures.map(),
-        seconds.map(),
+        signatures.take(nodes),
+        seconds.take(nodes),
         nodes,
         keys,
         (roles & 1).astype(np.bool_),
@@ -171,39 +179,41 @@ def find_matches(corpora: Corpora, rules: Rules, folder: Path, runner: Runner = 
     """
     best = np.full(corpora.own_nodes, -1, np.float32)
     partner = np.full(corpora.own_nodes, NONE, np.uint32)
-    _write_roles(corpora, folder / "roles.u8")
-    banding, accept = rules.banding(corpora.signatures.width), rules.accept_from(corpora.signatures.width)
+    roles = _write_roles(corpora, folder / "roles.u8")
+    signatures = corpora.signatures
+    banding, accept = rules.banding(signatures), rules.accept_from(signatures.width)
+    bits = partition_bits(signatures.count, banding.stretch)
     compared = settled = 0
-    for band in range(banding.bands):
-        spills = spill_all(corpora.signatures, banding, band, folder, runner)
+    for band in range(banding.bands if signatures.count else 0):
+        spills = spill_all(signatures, banding, band, folder, runner)
         tasks = [
             Match(
-                (corpora.signatures, corpora.seconds),
+                (signatures, corpora.seconds),
                 banding,
                 accept,
                 rules.threshold,
-                tuple(task.out for task in spills),
+                spills,
                 partition,
-                spills[0].bits,
-                folder / "roles.u8",
-                folder / f"found.{partition}",
+                bits,
+                roles,
+                folder / f"found-{band}.{partition}",
             )
-            for partition in range(1 << spills[0].bits if spills else 0)
+            for partition in range(1 << bits)
         ]
         for task, counts in zip(tasks, runner(match, tasks), strict=True):
             compared, settled = compared + counts[0], settled + counts[1]
             _better(read_array(task.found, _FOUND), best, partner)
             task.found.unlink()
-        for spilled in spills:
-            spilled.out.unlink()
+        spills.remove()
     return _with_same(corpora, best, partner, compared, settled)
 
 
-def _write_roles(corpora: Corpora, path: Path) -> None:
+def _write_roles(corpora: Corpora, path: Path) -> Matrix:
     """A group of both corpora is matched already; it may match others."""
     roles = np.where(corpora.reference != NONE, 2, 0).astype(np.uint8)
     roles[: corpora.own_nodes] += corpora.reference[: corpora.own_nodes] == NONE
     write_array(path, roles)
+    return Matrix(path, len(roles), 1, "u1")
 
 
 def _better(found: npt.NDArray[np.void], best: npt.NDArray[np.float32], partner: Numbers) -> None:

@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from audit.array_files import write_array
+from audit.array_files import read_array, release, write_array
 from audit.exchange import (
     STRETCH,
+    FileList,
     Keys,
     Matrix,
     Numbers,
     Runner,
-    mapped,
     partition_bits,
     read_partition,
     spill,
@@ -82,11 +82,13 @@ class Candidates:
 
     Attributes:
         files: Pairs that were kept (``low node << 32 | high node``), distinct; sorted over all files.
+        degrees: File of the pairs that each node has, uint16 (n, 1).
         compared: Pairs whose signatures were compared.
         near_misses: bool (n,): nodes with a pair that was dropped within the estimate's error.
     """
 
     files: Sequence[Path]
+    degrees: Matrix
     compared: int
     near_misses: npt.NDArray[np.bool_]
 
@@ -99,7 +101,6 @@ class Spill:
     banding: Banding
     band: int
     start: int
-    bits: int
     out: Path
 
 
@@ -108,7 +109,8 @@ def spill_band(task: Spill) -> None:
     rows = task.signatures.map()[task.start : task.start + task.banding.stretch]
     keys = np.empty(len(rows), np.uint64)
     band_keys(rows, task.band, task.banding.bands, task.banding.rows, keys)
-    spill(task.out, keys, np.arange(task.start, task.start + len(rows), dtype=np.uint32), task.bits)
+    release(rows)
+    spill(task.out, keys, np.arange(task.start, task.start + len(rows), dtype=np.uint32))
 
 
 @dataclass(frozen=True)
@@ -116,17 +118,17 @@ class Join:
     """Compare what shares a bucket in one partition of one band.
 
     Attributes:
-        degrees: File of the pairs that each node has from earlier bands, uint16.
+        degrees: File of the pairs that each node has from earlier bands, uint16 (n, 1).
         pairs, near: Files to write: pairs kept, sorted, and nodes with a near miss.
     """
 
     signatures: Matrix
     banding: Banding
     band: int
-    spills: tuple[Path, ...]
+    spills: FileList
     partition: int
     bits: int
-    degrees: Path
+    degrees: Matrix
     pairs: Path
     near: Path
 
@@ -134,11 +136,10 @@ class Join:
 def join(task: Join) -> int:
     """Write the files of a join, a function of those that it names; return how many pairs were compared."""
     keys, nodes = in_crowds(*read_partition(task.spills, task.partition, task.bits))
-    degrees = mapped(task.degrees, np.uint16)[nodes]
     near = np.zeros(len(nodes), np.bool_)
     how = task.banding
     pairs, compared = bucket_edges(
-        task.signatures.map(),
+        task.signatures.take(nodes),
         nodes,
         keys,
         task.band,
@@ -146,7 +147,7 @@ def join(task: Join) -> int:
         how.window,
         how.keep,
         how.near,
-        degrees,
+        task.degrees.take(nodes)[:, 0],
         near,
     )
     write_array(task.pairs, np.sort(pairs))
@@ -163,16 +164,17 @@ def in_crowds(keys: Keys, nodes: Numbers) -> tuple[Keys, Numbers]:
     return keys[crowded], nodes[crowded]
 
 
-def spill_all(signatures: Matrix, banding: Banding, band: int, folder: Path, runner: Runner) -> list[Spill]:
+def spill_all(signatures: Matrix, banding: Banding, band: int, folder: Path, runner: Runner) -> FileList:
     """Spill one band of all nodes."""
-    bits = partition_bits(signatures.count, banding.stretch)
+    spills = FileList(folder, f"band-{band}")
     tasks = [
-        Spill(signatures, banding, band, start, bits, folder / f"band.{start}")
-        for start in range(0, signatures.count, banding.stretch)
+        Spill(signatures, banding, band, start, spills.path(number))
+        for number, start in enumerate(range(0, signatures.count, banding.stretch))
     ]
     for _ in runner(spill_band, tasks):
         pass
-    return tasks
+    spills.keep((task.out, 0) for task in tasks)
+    return spills
 
 
 def candidate_pairs(
@@ -186,45 +188,49 @@ def candidate_pairs(
     Args:
         signatures: Their file, uint8 (n, k), k >= bands * rows.
         banding: What to look for.
-        folder: Exists; holds 12 bytes a node of the band at work, and 8 a pair.
+        folder: Exists; holds 12 bytes a node of the band at work, 2 a node, and 8 a pair.
         runner: Runs the tasks.
     """
     pairs = PairFiles(folder, signatures.count, banding.range)
     near_misses = np.zeros(signatures.count, np.bool_)
     compared = 0
-    for band in range(banding.bands):
-        write_array(folder / "degrees.u16", pairs.degrees)
+    for band in range(banding.bands if signatures.count else 0):
+        degrees = _degrees(pairs, folder, band)
         spills = spill_all(signatures, banding, band, folder, runner)
-        tasks = _joins(spills, banding, folder)
-        compared += sum(runner(join, tasks))
-        for task in tasks:
-            near_misses[mapped(task.near, np.uint32)] = True
-        pairs.add([task.pairs for task in tasks], band, runner)
-        _remove([s.out for s in spills] + [p for t in tasks for p in (t.pairs, t.near)])
-    return Candidates(pairs.files, compared, near_misses)
+        tasks = _joins(spills, signatures, banding, band, degrees)
+        for task, count in zip(tasks, runner(join, tasks), strict=True):
+            compared += count
+            near_misses[read_array(task.near, np.uint32)] = True
+            task.near.unlink()
+        joined = FileList(folder, f"joined-{band}")
+        joined.keep((task.pairs, 0) for task in tasks)
+        pairs.add(joined, band, runner)
+        spills.remove()
+        joined.remove()
+        degrees.path.unlink()
+    return Candidates(pairs.files, _degrees(pairs, folder, banding.bands), compared, near_misses)
 
 
-def _joins(spills: Sequence[Spill], banding: Banding, folder: Path) -> list[Join]:
-    if not spills:
-        return []
-    first = spills[0]
-    paths = tuple(task.out for task in spills)
+def _degrees(pairs: PairFiles, folder: Path, band: int) -> Matrix:
+    """Write the pairs of each node for the tasks of a band."""
+    path = folder / f"degrees.{band}"
+    write_array(path, pairs.degrees)
+    return Matrix(path, len(pairs.degrees), 1, "u2")
+
+
+def _joins(spills: FileList, signatures: Matrix, banding: Banding, band: int, degrees: Matrix) -> list[Join]:
+    folder, bits = spills.folder, partition_bits(signatures.count, banding.stretch)
     return [
         Join(
-            first.signatures,
+            signatures,
             banding,
-            first.band,
-            paths,
+            band,
+            spills,
             partition,
-            first.bits,
-            folder / "degrees.u16",
-            folder / f"joined.{partition}",
-            folder / f"near.{partition}",
+            bits,
+            degrees,
+            folder / f"joined-{band}.{partition}",
+            folder / f"near-{band}.{partition}",
         )
-        for partition in range(1 << first.bits)
+        for partition in range(1 << bits)
     ]
-
-
-def _remove(paths: Sequence[Path]) -> None:
-    for path in paths:
-        path.unlink()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -11,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from audit.array_files import read_array, write_array
-from audit.exchange import STRETCH, Runner, mapped
+from audit.exchange import STRETCH, FileList, Runner, mapped
 from audit.kernels.banding import raise_degrees
 
 #: ``low node << 32 | high node``.
@@ -31,13 +30,13 @@ class Merge:
     """Bring the pairs of one range of low nodes up to date.
 
     Attributes:
-        found: Files of sorted pairs, of any nodes.
+        found: Files of sorted pairs, of any nodes; one at least.
         low, high: The range.
         standing: Sorted pairs of the range so far; None at first.
         merged, fresh: Files to write: all pairs of the range, and those that are new.
     """
 
-    found: tuple[Path, ...]
+    found: FileList
     low: int
     high: int
     standing: Path | None
@@ -48,7 +47,8 @@ class Merge:
 def merge(task: Merge) -> None:
     """Write the files of a merge; a function of the files that it names."""
     limits = np.array([task.low, task.high], np.uint64) << np.uint64(32)
-    found = np.unique(np.concatenate([_within(mapped(path, np.uint64), limits) for path in task.found]))
+    parts = [_within(mapped(path, np.uint64), limits) for path, _ in task.found.members()]
+    found = np.unique(np.concatenate(parts))
     standing = np.empty(0, np.uint64) if task.standing is None else read_array(task.standing, np.uint64)
     new = found[~contains(standing, found)]
     write_array(task.fresh, new)
@@ -91,25 +91,22 @@ class PairFiles:
     def __post_init__(self) -> None:
         self.degrees = np.zeros(self.nodes, np.uint16)
 
-    def add(self, found: Sequence[Path], turn: int, runner: Runner) -> None:
+    def add(self, found: FileList, turn: int, runner: Runner) -> None:
         """Add the pairs of files; ``turn`` names the files that come of it."""
-        starts = range(0, self.nodes, self.size)
         tasks = [
             Merge(
-                tuple(found),
+                found,
                 start,
                 start + self.size,
                 self.files[number] if self.files else None,
                 self.folder / f"pairs.{number}.{turn}",
-                self.folder / f"fresh.{number}",
+                self.folder / f"fresh.{number}.{turn}",
             )
-            for number, start in enumerate(starts)
+            for number, start in enumerate(range(0, self.nodes, self.size))
         ]
-        for _ in runner(merge, tasks):
-            pass
+        for task, _ in zip(tasks, runner(merge, tasks), strict=True):
+            raise_degrees(read_array(task.fresh, np.uint64), self.degrees)
+            task.fresh.unlink()
         for path in self.files:
             path.unlink()
         self.files = [task.merged for task in tasks]
-        for task in tasks:
-            raise_degrees(mapped(task.fresh, np.uint64), self.degrees)
-            task.fresh.unlink()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from audit import packs
 from audit.errors import ConfigurationError
+from audit.exchange import Result, Task, threads
 from audit.packs import Member
 from audit.store import Part, Store
 
@@ -86,6 +87,14 @@ class ReferenceSketches:
     def shards(self) -> Sequence[str]:
         """Shard ids, sorted."""
         return [file.split(".")[0] for file, _ in self.files]
+
+    def split(self) -> Sequence[ReferenceSketches]:
+        """The same, a shard each."""
+        return [ReferenceSketches(self.name, (file,)) for file in self.files]
+
+    def run(self, function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
+        """Yield a result a task, in their order: from threads, since workers need not see the reference."""
+        return threads(function, tasks)
 
     def read(self, columns: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:
         """Yield (shard, table) in shard order; ``position`` first."""

@@ -1,11 +1,15 @@
-"""The second stage of corpus-wide screens: from the sketches of all shards to clusters or measurements."""
+"""The second stage of corpus-wide screens: from the sketches of all shards to clusters or measurements.
+
+The rows of its parts are in the order of shards and positions: those of a shard lie in neighbouring row
+groups, and the statistics of the column ``shard`` tell in which ones.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +17,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from audit import sources, workkeys
+from audit import meter, sources, workkeys
+from audit.exchange import Result, Runner, Task, threads
 from audit.facts import constant
 from audit.model import DUPLICATE_SCHEMA, REFERENCE_MATCH_SCHEMA, Shard
 from audit.screens import CorpusScreen, MatchingCorpusScreen, MeasuringCorpusScreen, finds_duplicates
@@ -25,6 +30,9 @@ FAMILY = "duplicates"
 MATCHES = "reference_matches"
 #: Suffix of the families that hold what measuring screens resolved.
 RESOLVED = ".resolved"
+#: Rows of a row group of a part over the whole corpus: a task that reads a few shards of it reads the whole
+#: footer, a thousand bytes a row group.
+GROUP_ROWS = 1 << 19
 _NAME = pa.dictionary(pa.int32(), pa.string())
 _SCHEMA = pa.schema([pa.field("screen", _NAME), *DUPLICATE_SCHEMA])
 _MATCH_SCHEMA = pa.schema([pa.field("screen", _NAME), *REFERENCE_MATCH_SCHEMA])
@@ -32,13 +40,22 @@ _MATCH_SCHEMA = pa.schema([pa.field("screen", _NAME), *REFERENCE_MATCH_SCHEMA])
 
 @dataclass(frozen=True)
 class StoredSketches:
-    """Sketch columns as the pass left them; implements ``audit.screens.Sketches``."""
+    """Sketch columns as the pass left them; implements ``audit.screens.Sketches``.
+
+    Attributes:
+        store, parts: The sketches, by shard.
+        sources, columns, limits: Where the shards' texts are read again, and how.
+        runner: Runs the tasks of screens.
+        groups: Neighbouring shards that one task covers, all of them in order; empty: each shard by itself.
+    """
 
     store: Store
     parts: Mapping[str, Part]
     sources: Mapping[str, Shard]
     columns: ColumnMapping
     limits: ReadLimits
+    runner: Runner = threads
+    groups: Sequence[Sequence[str]] = ()
 
     @property
     def shards(self) -> Sequence[str]:
@@ -48,6 +65,7 @@ class StoredSketches:
     def read(self, columns: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:
         """Yield (shard, table) in shard order; ``position`` first."""
         for shard in self.shards:
+            meter.beat()
             yield shard, self.store.read(self.parts[shard], ["position", *columns])
 
     def texts(self, wanted: Mapping[str, Sequence[int]]) -> Iterator[tuple[str, int, str]]:
@@ -55,7 +73,23 @@ class StoredSketches:
         for shard in sorted(wanted):
             if wanted[shard]:
                 found = sources.texts(self.sources[shard], self.columns, self.limits, set(wanted[shard]))
-                yield from ((shard, position, text) for position, _, text in found)
+                for position, _, text in found:
+                    meter.beat()
+                    yield shard, position, text
+
+    def split(self) -> Sequence[StoredSketches]:
+        """The same in stretches of neighbouring shards, for tasks."""
+        groups = self.groups or [[shard] for shard in self.shards]
+        return [self._only(shards) for shards in groups]
+
+    def run(self, function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
+        """Yield a result a task, in their order."""
+        return self.runner(function, tasks)
+
+    def _only(self, shards: Sequence[str]) -> StoredSketches:
+        parts = {shard: self.parts[shard] for shard in shards}
+        sources = {shard: self.sources[shard] for shard in shards}
+        return StoredSketches(self.store, parts, sources, self.columns, self.limits)
 
 
 @dataclass(frozen=True)
@@ -122,7 +156,7 @@ def _workspace(name: str, store: Store) -> Iterator[Path]:
 def _find_matches(
     screen: MatchingCorpusScreen, sketches: StoredSketches, part: Part, workspace: Path
 ) -> None:
-    with sketches.store.writer(part.family, _MATCH_SCHEMA) as writer:
+    with sketches.store.writer(part.family, _MATCH_SCHEMA, GROUP_ROWS) as writer:
         for table in screen.match(sketches, workspace):
             named = constant(screen.name, len(table))
             writer.add(pa.table([named, *table.columns], schema=_MATCH_SCHEMA))
@@ -138,7 +172,7 @@ def _compute(screen: CorpusScreen, sketches: StoredSketches, part: Part) -> None
 
 
 def _find_clusters(screen: CorpusScreen, sketches: StoredSketches, part: Part, workspace: Path) -> None:
-    with sketches.store.writer(part.family, _SCHEMA) as writer:
+    with sketches.store.writer(part.family, _SCHEMA, GROUP_ROWS) as writer:
         for table in screen.resolve(sketches, workspace):
             named = constant(screen.name, len(table))
             writer.add(pa.table([named, *table.select(DUPLICATE_SCHEMA.names).columns], schema=_SCHEMA))
@@ -148,7 +182,7 @@ def _find_clusters(screen: CorpusScreen, sketches: StoredSketches, part: Part, w
 def _measure(screen: MeasuringCorpusScreen, sketches: StoredSketches, part: Part, workspace: Path) -> None:
     columns = [(f"{screen.name}_{measure}", kind) for measure, kind in screen.resolved.items()]
     schema = pa.schema([("shard", _NAME), ("position", pa.int64()), *columns])
-    with sketches.store.writer(part.family, schema) as writer:
+    with sketches.store.writer(part.family, schema, GROUP_ROWS) as writer:
         for table in screen.resolve(sketches, workspace):
             chosen = table.select(["shard", "position", *screen.resolved]).rename_columns(schema.names)
             writer.add(chosen.cast(schema))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
+from audit.exchange import Result, Task, threads
 from audit.screens import CorpusScreen, ScreenContext
 
 
@@ -23,6 +24,12 @@ class MemorySketches:
     def read(self, columns: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:
         for shard, table in self._tables.items():
             yield shard, table.select(["position", *columns])
+
+    def split(self) -> Sequence[MemorySketches]:
+        return (self,)
+
+    def run(self, function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
+        return threads(function, tasks)
 
     def texts(self, wanted: Mapping[str, Sequence[int]]) -> Iterator[tuple[str, int, str]]:
         for shard, positions in sorted(wanted.items()):

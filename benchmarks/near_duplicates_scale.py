@@ -1,13 +1,16 @@
 """Near duplicates at scale: time and memory of finding clusters, from 0.1 to 10 million documents.
 
     python -m benchmarks.near_duplicates_scale --out benchmarks/results/near_duplicates_scale.json
-        [--millions 0.1 0.3 1 3 10] [--scratch FOLDER]
+        [--millions 0.1 0.3 1 3 10] [--scratch FOLDER] [--workers N]
 
 Synthetic documents (``benchmarks.synthetic_documents``) are sketched by the screen into Parquet parts; then
 ``resolve`` is timed, each size in a process of its own, with the exact Jaccard similarity of doubtful pairs
 from the texts. Memory is the resident set without the pages of files: ``RssAnon + RssShmem`` of
 /proc/self/status, read every 5 ms; what the process held before (libraries, compiled kernels, one small
 search) is taken off. Mapped pages of files, which the kernel can drop, are ``RssFile``. Linux only.
+
+With ``--workers`` the tasks run in so many processes of the local engine, and time and memory are those of
+the driver; without, in threads of one process.
 """
 
 from __future__ import annotations
@@ -26,7 +29,11 @@ from pathlib import Path
 
 import numpy as np
 
+from audit.engine_runner import EngineRunner
+from audit.engines.local import LocalEngine
+from audit.exchange import Runner, threads
 from audit.screens.near_duplicates import NearDuplicates
+from audit.stage_times import Ledger
 from benchmarks.machine import machine
 from benchmarks.synthetic_documents import SyntheticSketches
 
@@ -62,14 +69,17 @@ def _resident() -> dict[str, float]:
     return {"own": sizes["RssAnon"] + sizes["RssShmem"], "files": sizes["RssFile"]}
 
 
-def search(documents: int, scratch: Path) -> dict[str, float | Mapping[str, float]]:
-    """Sketch and search one corpus in this process."""
-    screen = NearDuplicates()
-    with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        _resolve(screen, 20_000, Path(folder) / "warm")
+def search(documents: int, scratch: Path, workers: int) -> dict[str, float | Mapping[str, float]]:
+    """Sketch and search one corpus in this process, or in so many workers."""
+    screen, ledger = NearDuplicates(), Ledger()
+    with tempfile.TemporaryDirectory(dir=scratch) as folder, LocalEngine(workers) as engine:
+        runner: Runner = EngineRunner(engine, ledger, "resolve") if workers else threads
+        _resolve(screen, 40_000, Path(folder) / "warm", runner)
         start = time.monotonic()
         (Path(folder) / "parts").mkdir()
         sketches = SyntheticSketches(screen, documents, Path(folder) / "parts")
+        sketches.runner = runner
+        before = ledger.workers.get("resolve", 0.0)
         sketched = time.monotonic() - start
         (Path(folder) / "work").mkdir()
         start, cpu = time.monotonic(), time.process_time()
@@ -80,6 +90,8 @@ def search(documents: int, scratch: Path) -> dict[str, float | Mapping[str, floa
             "sketch_seconds": sketched,
             "resolve_seconds": time.monotonic() - start,
             "resolve_cpu_seconds": time.process_time() - cpu,
+            "workers_cpu_seconds": ledger.workers.get("resolve", 0.0) - before,
+            "worker_peak_mb": ledger.peak_bytes / 1e6,
             "memory_before_mb": memory.before["own"],
             "memory_peak_mb": memory.peak["own"] - memory.before["own"],
             "mapped_files_peak_mb": memory.peak["files"] - memory.before["files"],
@@ -114,10 +126,12 @@ def _blocks(path: Path) -> int:
         return 0
 
 
-def _resolve(screen: NearDuplicates, documents: int, folder: Path) -> None:
+def _resolve(screen: NearDuplicates, documents: int, folder: Path, runner: Runner) -> None:
     for name in ("parts", "work"):
         (folder / name).mkdir(parents=True)
-    list(screen.resolve(SyntheticSketches(screen, documents, folder / "parts"), folder / "work"))
+    sketches = SyntheticSketches(screen, documents, folder / "parts")
+    sketches.runner = runner
+    list(screen.resolve(sketches, folder / "work"))
 
 
 def slope(sizes: Sequence[float], values: Sequence[float]) -> float:
@@ -177,16 +191,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="JSON file; the plot lies beside it")
     parser.add_argument("--millions", type=float, nargs="+", default=list(SIZES))
     parser.add_argument("--scratch", type=Path, default=Path(tempfile.gettempdir()))
+    parser.add_argument("--workers", type=int, default=0, help="processes; 0: threads of one process")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        json.dump(search(arguments.one, arguments.scratch), sys.stdout)
+        json.dump(search(arguments.one, arguments.scratch, arguments.workers), sys.stdout)
         return
     rows = []
     for millions in arguments.millions:
         load = os.getloadavg()[0]
         command = [sys.executable, "-m", "benchmarks.near_duplicates_scale", "--out", "-"]
         command += ["--one", str(int(millions * 1e6)), "--scratch", str(arguments.scratch)]
+        command += ["--workers", str(arguments.workers)]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         rows.append({**json.loads(done.stdout), "load_before": load})
         print(f"{millions:g} M: {rows[-1]['resolve_seconds']:.1f} s, {rows[-1]['memory_peak_mb']:.0f} MB")

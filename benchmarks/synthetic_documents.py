@@ -7,7 +7,7 @@ have more or fewer words changed; 9 are pages of a template with one field of th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numba import njit
 
-from audit.exchange import threads
+from audit.exchange import Result, Runner, Task, threads
 from audit.screens import ScreenContext
 from audit.screens.near_duplicates import NearDuplicates
 
@@ -77,7 +77,13 @@ def texts(start: int, stop: int, corpus: int) -> pa.Array:
 
 
 class SyntheticSketches:
-    """Sketches of a synthetic corpus, in Parquet files as an engine leaves them (``Sketches``)."""
+    """Sketches of a synthetic corpus, in Parquet files as an engine leaves them (``Sketches``).
+
+    Attributes:
+        runner: Runs the tasks of the screen.
+    """
+
+    runner: Runner = staticmethod(threads)
 
     def __init__(self, screen: NearDuplicates, documents: int, folder: Path) -> None:
         self._documents = documents
@@ -92,6 +98,17 @@ class SyntheticSketches:
     def read(self, columns: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:
         for shard, path in self._paths.items():
             yield shard, pq.read_table(path, columns=["position", *columns], partitioning=None)
+
+    def split(self) -> Sequence[SyntheticSketches]:
+        return [self._only(shard) for shard in self._paths]
+
+    def run(self, function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
+        return self.runner(function, tasks)
+
+    def _only(self, shard: str) -> SyntheticSketches:
+        one = object.__new__(SyntheticSketches)
+        one._documents, one._paths = self._documents, {shard: self._paths[shard]}
+        return one
 
     def texts(self, wanted: Mapping[str, Sequence[int]]) -> Iterator[tuple[str, int, str]]:
         for shard in sorted(wanted):

@@ -5,7 +5,7 @@ import json
 import jsonschema
 import pytest
 
-from audit import views
+from audit import aggregate_queries
 from tests.conftest import page
 from tests.test_scorecard import schema
 
@@ -79,7 +79,7 @@ def test_a_source_that_would_be_wiped_out_raises_an_alarm_and_half_of_one_does_n
         3,
     )
     assert alarm["tokens"] == alarm["copied_tokens"] > 0
-    assert duplicates["alarm_rule"]["share"] == views.ALARM_SHARE == 0.5
+    assert duplicates["alarm_rule"]["share"] == aggregate_queries.ALARM_SHARE == 0.5
     assert any(step["subject"] == "duplicates" for step in run.scorecard()["next_steps"])
 
 

@@ -1,8 +1,10 @@
 """Partitions on files: the same records, pairs and groups whatever their size, and wherever they run."""
 
 import multiprocessing
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -10,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit.duplicate_groups import group_by_digest
-from audit.exchange import Matrix, partition_bits, read_partition, spill
+from audit.digest_exchange import group_by_digest
+from audit.exchange import FileList, Matrix, partition_bits, read_partition, spill, stretch_of, threads
 from audit.lsh import Banding, candidate_pairs, similarities
 from audit.pair_files import contains, split_pairs
 
@@ -30,18 +32,28 @@ def processes():
 def test_partitions_hold_every_record_once_in_order(tmp_path_factory, keys, bits, stretches):
     folder = tmp_path_factory.mktemp("spills")
     values, numbers = np.array(keys, np.uint64), np.arange(len(keys), dtype=np.uint32)
-    paths = []
+    spills = FileList(folder, "spills")
     for at, stretch in enumerate(np.array_split(numbers, stretches)):
-        paths.append(folder / str(at))
-        spill(paths[-1], values[stretch], stretch, bits)
-    found = [read_partition(paths, partition, bits) for partition in range(1 << bits)]
+        spill(spills.path(at), values[stretch], stretch)
+    spills.keep((spills.path(at), 0) for at in range(stretches))
+    found = [read_partition(spills, partition, bits) for partition in range(1 << bits)]
     order = np.argsort(values, kind="stable")
     assert np.concatenate([k for k, _ in found]).tolist() == values[order].tolist()
     assert np.concatenate([n for _, n in found]).tolist() == numbers[order].tolist()
+    spills.remove()
+    assert not list(folder.iterdir())
 
 
 def test_partitions_are_the_fewest_that_are_small_enough():
     assert [partition_bits(n, 100) for n in (0, 1, 100, 101, 200, 201, 401)] == [0, 0, 0, 1, 1, 2, 3]
+
+
+@given(st.integers(0, 1 << 32))
+def test_all_partitions_read_all_stretches_a_bounded_number_of_times(records):
+    stretch = stretch_of(records)
+    assert 1 << 18 <= stretch <= 1 << 22
+    assert -(-records // stretch) <= 1024
+    assert 1 << partition_bits(records, stretch) <= 2048
 
 
 @pytest.fixture
@@ -86,19 +98,40 @@ def test_pairs_are_kept_on_their_agreement_and_bounded(signatures, tmp_path):
     assert len(pairs) <= BANDING.window * 600 * 2
 
 
+@dataclass(frozen=True)
+class DigestsOf:
+    """A corpus of digests, so many shards; each travels by itself."""
+
+    digests: list[bytes]
+    count: int
+    runner: Callable = threads
+
+    @property
+    def shards(self):
+        return [f"{at:02d}" for at in range(self.count)]
+
+    def read(self, columns):
+        for shard, part in zip(self.shards, self._parts(), strict=True):
+            yield shard, pa.table({"position": range(len(part)), "d": pa.array(part, pa.binary(16))})
+
+    def split(self):
+        return [DigestsOf(part, 1) for part in self._parts()]
+
+    def run(self, function, tasks):
+        return self.runner(function, tasks)
+
+    def _parts(self):
+        ends = [len(self.digests) * at // self.count for at in range(self.count + 1)]
+        return [self.digests[start:stop] for start, stop in pairwise(ends)]
+
+
 @given(st.lists(st.integers(0, 60), max_size=60), st.integers(1, 20), st.integers(1, 4))
 @settings(max_examples=50, deadline=None)
 def test_groups_do_not_depend_on_the_size_of_partitions(tmp_path_factory, values, stretch, shards):
     folder = tmp_path_factory.mktemp("groups")
     digests = [value * (2**122 // 7) for value in values]
-    column = pa.array([d.to_bytes(16, "little") for d in digests], pa.binary(16))
-    size = max(1, -(-len(values) // shards))
-    tables = [
-        (f"{at:02d}", pa.table({"position": pa.array(range(len(part)), pa.int64()), "d": part}))
-        for at in range(0, len(values), size)
-        if (part := column.slice(at, size)) is not None
-    ]
-    groups = group_by_digest(tables, "d", folder, stretch=stretch)
+    corpus = DigestsOf([d.to_bytes(16, "big") for d in digests], shards)
+    groups = group_by_digest([corpus], "d", folder, stretch=stretch)
     firsts = [values.index(value) for value in values]
     assert groups.first[groups.group].tolist() == firsts
     assert groups.first.tolist() == sorted(set(firsts))

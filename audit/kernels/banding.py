@@ -77,7 +77,7 @@ def bucket_edges(
     A member is compared with the ``window`` before it and with the first one of its bucket.
 
     Args:
-        signatures: uint8 (n, k).
+        signatures: uint8 (m, k): of ``nodes``.
         nodes, keys: m nodes sorted by key, and their keys.
         band, rows: The band, and the values in one.
         window: Bound of the comparisons, and of the pairs that are kept for a node.
@@ -101,8 +101,8 @@ def bucket_edges(
         for q in range(first - (first > start), p):
             other = start if q < first else q
             u, v = min(nodes[p], nodes[other]), max(nodes[p], nodes[other])
-            compared += not _meets_earlier(signatures[u], signatures[v], band, rows)
-            agree = matching(signatures[u], signatures[v])
+            compared += not _meets_earlier(signatures[p], signatures[other], band, rows)
+            agree = matching(signatures[p], signatures[other])
             if agree >= keep:
                 if min(degrees[p], degrees[other]) < window:
                     edges = room(edges, kept)

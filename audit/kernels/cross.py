@@ -35,9 +35,9 @@ def cross_bucket_matches(
     similar ones side by side.
 
     Args:
-        signatures, seconds: uint8 (n, k) and uint8 (n, bits / 8).
+        signatures, seconds: uint8 (m, k) and uint8 (m, bits / 8): of ``nodes``.
         nodes, keys: m nodes sorted by key, and their keys.
-        asks, answers: bool (n,).
+        asks, answers: bool (m,).
         window: Bound of the comparisons.
         keep: Agreements of signatures under which a pair is refused.
         accept: Agreements from which it is accepted; between, the pooled estimate decides.
@@ -58,23 +58,24 @@ def cross_bucket_matches(
             stop += 1
         count = 0
         for p in range(start, stop):
-            if answers[nodes[p]]:
+            if answers[p]:
                 places[count] = p
                 count += 1
         at = 0
         for p in range(start, stop):
             while at < count and places[at] < p:
                 at += 1
-            if count == 0 or not asks[nodes[p]]:
+            if count == 0 or not asks[p]:
                 continue
             first = max(0, min(at - window // 2, count - window))
             for q in range(first, min(first + window, count)):
-                other = nodes[places[q]]
+                there = places[q]
+                other = nodes[there]
                 compared += 1
-                agree = matching(signatures[nodes[p]], signatures[other])
+                agree = matching(signatures[p], signatures[there])
                 if agree < keep:
                     continue
-                bits = bit_agreements(seconds[nodes[p]], seconds[other])
+                bits = bit_agreements(seconds[p], seconds[there])
                 value = np.float32(min(1.0, max(0.0, pooled[0] + pooled[1] * agree + pooled[2] * bits)))
                 settled += agree < accept
                 if agree < accept and value < threshold:

@@ -67,12 +67,19 @@ def lead(
     later: Settled,
     leader: Nodes,
     similarity: Similarities,
+    tried: Nodes,
+    queue: Nodes,
+    state: Places,
+    most: int,
 ) -> Keys:
     """Assign nodes to leaders: in order, a free node leads what it reaches and resembles.
 
     A leader's reach grows along accepted pairs, but only through nodes that were found similar to the
     leader itself. The work is linear in the pairs. (Leader algorithm: J. Hartigan, "Clustering
     Algorithms", 1975, ch. 3, restricted to a graph.)
+
+    A call compares about ``most`` signatures; the next one goes on from there, so that the caller can let go
+    of mapped pages in between.
 
     Args:
         bounds, neighbours: Accepted pairs in both directions; node i's are
@@ -83,32 +90,38 @@ def lead(
         cohesion: Similarity with the leader that members need.
         settled, later: Two lists of settled pairs (``low << 32 | high``, sorted) and their similarity.
         leader, similarity: uint32 and float32 (n,): filled; a node that nobody leads leads itself.
+            ``FREE`` before the first call.
+        tried: uint32 (n,), ``FREE`` before the first call.
+        queue: uint32 (n,), of no meaning.
+        state: int64 (4,), zeros before the first call: the leader at work (n at the end), the place in the
+            queue and its length, and the place among the neighbours.
+        most: Comparisons.
 
     Returns:
-        The pairs in doubt that were met and are not settled.
+        The pairs in doubt that were met in this call and are not settled.
     """
-    n = len(leader)
-    tried = np.full(n, FREE, np.uint32)
-    queue = np.empty(n, np.uint32)
     doubtful = np.empty(64, np.uint64)
-    doubts = 0
-    leader[:] = FREE
-    for top in range(n):
-        if leader[top] != FREE:
-            continue
-        leader[top], similarity[top], queue[0] = top, 1.0, top
-        head, tail = 0, 1
-        while head < tail:
-            node = queue[head]
-            head += 1
-            for k in range(bounds[node], bounds[node + 1]):
-                other = neighbours[k]
+    doubts = compared = 0
+    top, head, tail, at = state[0], state[1], state[2], state[3]
+    while top < len(leader) and compared < most:
+        if tail == 0:
+            if leader[top] != FREE:
+                top += 1
+                continue
+            leader[top], similarity[top], queue[0] = top, 1.0, top
+            head, tail, at = 0, 1, bounds[top]
+        while head < tail and compared < most:
+            stop = bounds[queue[head] + 1]
+            while at < stop and compared < most:
+                other = neighbours[at]
+                at += 1
                 if leader[other] != FREE or tried[other] == top:
                     continue
                 tried[other] = top
                 pair = U(top) << U(32) | U(other)
                 value = max(_known(settled, pair), _known(later, pair))
                 if value < 0:
+                    compared += 1
                     agree = matching(signatures[top], signatures[other])
                     value = estimates[agree]
                     if refuse <= agree < accept:
@@ -118,6 +131,14 @@ def lead(
                 if value >= cohesion:
                     leader[other], similarity[other], queue[tail] = top, value, other
                     tail += 1
+            if at == stop:
+                head += 1
+                if head < tail:
+                    at = bounds[queue[head]]
+        if head == tail:
+            top += 1
+            tail = 0
+    state[0], state[1], state[2], state[3] = top, head, tail, at
     return doubtful[:doubts].copy()
 
 

@@ -9,18 +9,20 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import pkgutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import pyarrow as pa
 
 from audit.model import ScreenResult
 
 ENTRY_POINT_GROUP = "audit.screens"
+Task = TypeVar("Task")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,11 @@ class MatchingCorpusScreen(CorpusScreen, Protocol):
 
 
 class Sketches(Protocol):
-    """Sketch columns of the whole corpus, readable again and again, shard by shard."""
+    """Sketch columns of the whole corpus, readable again and again, shard by shard.
+
+    A screen may read all of it in the process that resolves. One that has work for many cores cuts it into
+    tasks: ``split`` gives stretches of shards that travel with them, ``run`` has them done.
+    """
 
     @property
     def shards(self) -> Sequence[str]:
@@ -145,6 +151,19 @@ class Sketches(Protocol):
 
     def texts(self, wanted: Mapping[str, Sequence[int]]) -> Iterator[tuple[str, int, str]]:
         """Yield (shard, position, text) for the positions wanted; reads the sources again."""
+        ...
+
+    def split(self) -> Sequence[Sketches]:
+        """The same in stretches of neighbouring shards, in order: what tasks over some shards take along."""
+        ...
+
+    def run(self, function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
+        """Yield a result a task, in their order, from the run's workers where they see the workspace.
+
+        Function, tasks and results are pickled; large ones go through files of the workspace. A task whose
+        worker is lost is done again, perhaps while it still runs elsewhere: it must leave the same files, and
+        remove none that it reads. All results are to be taken.
+        """
         ...
 
 

@@ -11,13 +11,8 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
-from audit.duplicate_groups import (
-    DigestGroups,
-    Leaders,
-    cluster_sizes,
-    duplicate_tables,
-    group_by_digest,
-)
+from audit.digest_exchange import group_by_digest
+from audit.duplicate_groups import DigestGroups, Leaders, cluster_sizes, duplicate_tables
 from audit.kernels.buffers import fixed_size_binary
 from audit.kernels.hashing import PUBLIC_KEY
 from audit.kernels.normalise import normalised_digests
@@ -59,11 +54,10 @@ class ExactDuplicates:
 
     def resolve(self, sketches: Sketches, workspace: Path) -> Iterator[pa.Table]:
         """Yield the members of clusters of two documents and more (``DUPLICATE_SCHEMA``)."""
-        column = f"{self.name}_digest"
-        groups = group_by_digest(sketches.read([column]), column, workspace)
+        groups = group_by_digest([sketches], f"{self.name}_digest", workspace)
         object.__setattr__(self, "_statistics", _statistics(groups))
         leader = np.arange(len(groups.first), dtype=np.uint32)
-        alike, apart = np.ones(len(leader), np.float32), np.zeros(len(leader), np.float32)
+        alike, apart = (np.broadcast_to(np.float32(value), len(leader)) for value in (1, 0))
         yield from duplicate_tables(groups, Leaders(leader, alike, apart), "exact")
 
     def statistics(self) -> Mapping[str, float]:

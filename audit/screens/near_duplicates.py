@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 
-from audit.array_files import write_array
 from audit.clusters import Clusters, Rules, find_clusters
 from audit.cross_matches import Corpora, find_matches, match_tables
+from audit.digest_exchange import group_by_digest
 from audit.duplicate_counts import statistics
-from audit.duplicate_groups import DigestGroups, Leaders, duplicate_tables, group_by_digest, sketched
+from audit.duplicate_groups import DigestGroups, Leaders, duplicate_tables
 from audit.errors import ConfigurationError
-from audit.exchange import Matrix
-from audit.kernels.buffers import fixed_size_binary, fixed_size_rows
+from audit.exchange import Matrix, threads
+from audit.kernels.buffers import fixed_size_binary
 from audit.kernels.hashing import PUBLIC_KEY
 from audit.kernels.normalise import normalised_digests
 from audit.kernels.shingles import permutations, sketch, truncate_to_bytes
@@ -28,8 +27,12 @@ from audit.model import ScreenResult
 from audit.references import ReferenceSketches
 from audit.screens import ScreenContext, Sketches
 from audit.shingle_store import ShingleStore
+from audit.sketch_rows import Column, write_rows
 
 NO_WORDS = "skipped: no words"
+
+#: Distinct texts up to which threads find the pairs faster than tasks reach workers.
+_FEW = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -139,15 +142,17 @@ class NearDuplicates:
         """Return the groups of exact copies, and the pairs and clusters among them.
 
         Args:
-            sketches: Columns ``near_duplicates_digest`` and ``near_duplicates_signature``, and the texts.
-            workspace: A folder; holds ``permutations`` bytes a group, 12 of the band at work, 8 a pair, and
-                8 a shingle of a text in doubt.
+            sketches: Columns ``near_duplicates_digest``, ``_signature`` and ``_shingles``, and the texts.
+            workspace: A folder; holds some 60 bytes a document, ``permutations`` a group, 12 of the band at
+                work, 8 a pair, and 8 a shingle of a text in doubt.
         """
-        column = f"{self.name}_digest"
-        groups = group_by_digest(sketches.read([column]), column, workspace)
-        signatures = self._rows((sketches,), groups, "signature", self.permutations, workspace)
-        exact = ShingleStore(groups, sketches, self.shingle_size, workspace)
-        return groups, find_clusters(signatures, self.rules, exact, workspace)
+        groups = group_by_digest([sketches], self._digest, workspace)
+        columns = [Column(f"{self.name}_signature", self.permutations), Column(f"{self.name}_shingles", 4)]
+        signatures, counts = write_rows([sketches], groups, self._digest, columns, workspace)
+        shingles = Matrix(counts.path, counts.count, 1, "u4")
+        texts = ShingleStore(groups, sketches, self.shingle_size, shingles, workspace)
+        run = sketches.run if signatures.count > _FEW else threads
+        return groups, find_clusters(signatures, self.rules, texts, workspace, run)
 
     def statistics(self) -> Mapping[str, float]:
         """Return the counts of the last ``resolve``; empty before the first."""
@@ -171,16 +176,14 @@ class NearDuplicates:
         for number, reference in enumerate(self._references()):
             folder = workspace / f"reference-{number}"
             folder.mkdir()
-            column = f"{self.name}_digest"
-            both = chain(sketches.read([column]), reference.read([column]))
-            groups = group_by_digest(both, column, folder)
-            corpora = Corpora(
-                groups,
-                len(sketches.shards),
-                self._rows((sketches, reference), groups, "signature", self.permutations, folder),
-                self._rows((sketches, reference), groups, "second", self.second_bits // 8, folder),
-            )
-            matches = find_matches(corpora, self.rules, folder)
+            both = (sketches, reference)
+            groups = group_by_digest(both, self._digest, folder)
+            columns = [Column(f"{self.name}_signature", self.permutations)]
+            columns.append(Column(f"{self.name}_second", self.second_bits // 8))
+            rows = write_rows(both, groups, self._digest, columns, folder)
+            corpora = Corpora(groups, len(sketches.shards), *rows)
+            run = sketches.run if rows[0].count > _FEW else threads
+            matches = find_matches(corpora, self.rules, folder, run)
             for name, count in matches.statistics().items():
                 totals[name] = totals.get(name, 0.0) + count
             yield from match_tables(corpora, matches, reference.name)
@@ -215,33 +218,16 @@ class NearDuplicates:
         """What makes a candidate and what makes a pair, by these parameters."""
         return Rules(self.bands, self.rows, self.threshold, self.cohesion, self.margin, self.window)
 
+    @property
+    def _digest(self) -> str:
+        return f"{self.name}_digest"
+
     def _references(self) -> list[ReferenceSketches]:
         own = {name: getattr(self, name) for name in ("permutations", "shingle_size", "second_bits", "seed")}
         return [
             ReferenceSketches.open(name, self.name, own, list(self.measures), self.resources())
             for name in self.references
         ]
-
-    def _rows(
-        self,
-        corpora: Sequence[Sketches | ReferenceSketches],
-        groups: DigestGroups,
-        measure: str,
-        width: int,
-        workspace: Path,
-    ) -> Matrix:
-        """Write a sketch (``width`` bytes) of each group's first document to a file."""
-        column, path = f"{self.name}_{measure}", workspace / f"{measure}.u8"
-        digest = f"{self.name}_digest"
-        tables = chain.from_iterable(corpus.read([digest, column]) for corpus in corpora)
-        with path.open("wb") as file:
-            for number, (_, table) in enumerate(tables):
-                start, stop = groups.shard_bounds[number : number + 2]
-                low, high = np.searchsorted(groups.first, (start, stop))
-                chosen = sketched(table, digest)[column].take(pa.array(groups.first[low:high] - start))
-                write_array(file, fixed_size_rows(chosen.combine_chunks().cast(pa.binary(width)), np.uint8))
-                pa.default_memory_pool().release_unused()
-        return Matrix(path, len(groups.first), width, "u1")
 
 
 def _require(holds: bool, parameter: str, message: str) -> None:

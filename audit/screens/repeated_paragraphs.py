@@ -12,15 +12,26 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from audit.array_files import new_mapped
 from audit.errors import ConfigurationError
-from audit.kernels.buffers import string_buffers
+from audit.exchange import FileList
+from audit.facts import constant
 from audit.kernels.hashing import PUBLIC_KEY
 from audit.kernels.paragraphs import paragraphs
 from audit.model import ScreenResult
-from audit.paragraph_exchange import RECORD, Exchange, Repeated
+from audit.paragraph_exchange import (
+    Measure,
+    Measured,
+    Paragraphs,
+    Repeated,
+    Tally,
+    bounds_of,
+    count_partition,
+    counts_of,
+    measure_documents,
+    measured_shards,
+    spill_paragraphs,
+)
 from audit.screens import ScreenContext, Sketches
 
 NO_TEXT = "skipped: no text"
@@ -100,30 +111,37 @@ class RepeatedParagraphs:
 
         Args:
             sketches: The columns of ``measures``.
-            workspace: A folder; holds 20 bytes a paragraph of a document, and 8 a document.
+            workspace: A folder; holds 16 bytes a paragraph of a document, and 16 more of a repeated one.
         """
-        documents, records = self._outline(sketches)
-        repeated_bytes = _zeros(workspace / "repeated.i64", documents)
-        exchange = Exchange(workspace, records)
-        exchange.write(self._records(sketches))
-        tallies = list(exchange.count(self.minimum_documents, repeated_bytes, _TOLD))
+        columns, pieces = (f"{self.name}_hashes", f"{self.name}_sizes"), sketches.split()
+        spills, told = FileList(workspace, "paragraphs"), FileList(workspace, "repeated")
+        sources = [Paragraphs(piece, *columns, spills, number) for number, piece in enumerate(pieces)]
+        done = list(sketches.run(spill_paragraphs, sources))
+        bounds = list(bounds_of(done))
+        spills.keep(
+            (path, own[0] + at) for each, own in zip(done, bounds, strict=True) for path, at in each.runs
+        )
+        records = sum(each.paragraphs for each in done)
+        counts = counts_of(spills, records, self.minimum_documents, _TOLD, told)
+        tallies = list(sketches.run(count_partition, counts))
+        spills.remove()
         most = heapq.nsmallest(_TOLD, (paragraph for tally in tallies for paragraph in tally.most))
-        object.__setattr__(self, "_examples", self._places(sketches, most))
-        totals = {"documents": 0, "bytes": 0, "repeated_bytes": 0}
-        start = 0
-        for shard, table in sketches.read([f"{self.name}_text_bytes"]):
-            rows = self._measured(shard, table, repeated_bytes[start : start + len(table)])
-            start += len(table)
-            totals["documents"] += len(table) - rows["text_bytes"].null_count
-            totals["bytes"] += pc.sum(rows["text_bytes"]).as_py() or 0
-            totals["repeated_bytes"] += pc.sum(rows["bytes"]).as_py() or 0
-            yield rows
-        distinct = {
-            "paragraphs": sum(tally.distinct for tally in tallies),
-            "repeated_paragraphs": sum(tally.repeated for tally in tallies),
-        }
-        counts = {name: float(value) for name, value in {**totals, **distinct}.items()}
-        object.__setattr__(self, "_statistics", counts)
+        asked = tuple(paragraph.first for paragraph in most)
+        measures = [
+            Measure(piece, f"{self.name}_text_bytes", own, told, asked, workspace / f"measured.{number}")
+            for number, (piece, own) in enumerate(zip(pieces, bounds, strict=True))
+        ]
+        measured: list[Measured] = []
+        for task, outcome in zip(measures, sketches.run(measure_documents, measures), strict=True):
+            measured.append(outcome)
+            for shard, rows in measured_shards(task):
+                yield pa.table(
+                    [constant(shard, len(rows)), *rows.columns], names=["shard", *rows.column_names]
+                )
+            task.out.unlink()
+        told.remove()
+        object.__setattr__(self, "_examples", _examples(most, measured))
+        object.__setattr__(self, "_statistics", _statistics(tallies, measured))
 
     def statistics(self) -> Mapping[str, float]:
         """Return the counts of the last ``resolve``; empty before its end."""
@@ -137,55 +155,31 @@ class RepeatedParagraphs:
         """
         return list(getattr(self, "_examples", []))
 
-    def _outline(self, sketches: Sketches) -> tuple[int, int]:
-        """Return the number of documents, and of paragraphs of documents."""
-        column = f"{self.name}_paragraphs"
-        documents = records = 0
-        for _, table in sketches.read([column]):
-            documents += len(table)
-            records += pc.sum(table[column]).as_py() or 0
-        return documents, records
 
-    def _records(self, sketches: Sketches) -> Iterator[npt.NDArray[np.void]]:
-        hashes, sizes = f"{self.name}_hashes", f"{self.name}_sizes"
-        start = 0
-        for _, table in sketches.read([hashes, sizes]):
-            lengths = pc.fill_null(pc.list_value_length(table[sizes]), 0).to_numpy()
-            records = np.empty(int(lengths.sum()), RECORD)
-            records["hash"] = _unpacked(table[hashes])
-            records["bytes"] = pc.list_flatten(table[sizes]).to_numpy()
-            records["document"] = np.repeat(np.arange(start, start + len(table)), lengths)
-            start += len(table)
-            yield records
+def _statistics(tallies: Sequence[Tally], measured: Sequence[Measured]) -> dict[str, float]:
+    counts = {
+        "documents": sum(each.documents for each in measured),
+        "bytes": sum(each.bytes for each in measured),
+        "repeated_bytes": sum(each.repeated_bytes for each in measured),
+        "paragraphs": sum(tally.distinct for tally in tallies),
+        "repeated_paragraphs": sum(tally.repeated for tally in tallies),
+    }
+    return {name: float(value) for name, value in counts.items()}
 
-    def _measured(self, shard: str, table: pa.Table, repeated_bytes: Counts) -> pa.Table:
-        text_bytes = table[f"{self.name}_text_bytes"].combine_chunks()
-        present = pc.is_valid(text_bytes)
-        repeated = pc.if_else(present, pa.array(np.asarray(repeated_bytes)), None)
-        share = pc.divide(repeated.cast(pa.float64()), text_bytes.cast(pa.float64()))
-        columns = [pa.repeat(shard, len(table)), table["position"], share.cast(pa.float32())]
-        names = ["shard", "position", *self.resolved]
-        return pa.table([*columns, repeated, text_bytes], names)
 
-    def _places(self, sketches: Sketches, most: Sequence[Repeated]) -> list[dict[str, Any]]:
-        """Say where the paragraphs stand first."""
-        places: dict[int, tuple[str, int]] = {}
-        start = 0
-        for shard, table in sketches.read([]):
-            for paragraph in most:
-                if start <= paragraph.first < start + len(table):
-                    places[paragraph.first] = shard, table["position"][paragraph.first - start].as_py()
-            start += len(table)
-        return [
-            {
-                "hash": f"{paragraph.hash:016x}",
-                "documents": paragraph.documents,
-                "bytes": paragraph.bytes,
-                "shard": places[paragraph.first][0],
-                "position": places[paragraph.first][1],
-            }
-            for paragraph in most
-        ]
+def _examples(most: Sequence[Repeated], measured: Sequence[Measured]) -> list[dict[str, Any]]:
+    """Say where the paragraphs stand first."""
+    places = {number: place for each in measured for number, place in each.places.items()}
+    return [
+        {
+            "hash": f"{paragraph.hash:016x}",
+            "documents": paragraph.documents,
+            "bytes": paragraph.bytes,
+            "shard": places[paragraph.first][0],
+            "position": places[paragraph.first][1],
+        }
+        for paragraph in most
+    ]
 
 
 def _packed(offsets: Counts, hashes: npt.NDArray[np.uint64], missing: npt.NDArray[np.bool_]) -> pa.Array:
@@ -194,16 +188,3 @@ def _packed(offsets: Counts, hashes: npt.NDArray[np.uint64], missing: npt.NDArra
     data = pa.py_buffer(np.ascontiguousarray(hashes, "<u8"))
     valid = pa.py_buffer(np.packbits(~missing, bitorder="little"))
     return pa.Array.from_buffers(pa.binary(), len(missing), [valid, bounds, data])
-
-
-def _unpacked(column: pa.ChunkedArray) -> npt.NDArray[np.uint64]:
-    """Return the hashes of all texts, one after the other."""
-    data, offsets = string_buffers(column.combine_chunks())
-    return np.frombuffer(data[offsets[0] : offsets[-1]].tobytes(), "<u8")
-
-
-def _zeros(path: Path, count: int) -> Counts:
-    """Return zeros in a mapped file, which the system can page out."""
-    if not count:
-        return np.zeros(0, np.int64)
-    return new_mapped(path, np.int64, (count,))

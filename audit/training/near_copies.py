@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import pyarrow as pa
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from audit.exchange import Result, Task, threads
 from audit.screens import ScreenContext
 from audit.screens.near_duplicates import NearDuplicates
 
@@ -41,6 +42,12 @@ class _Sketches:
     def texts(self, wanted: Mapping[str, Sequence[int]]) -> Iterator[tuple[str, int, str]]:
         for position in wanted.get(_SHARD, ()):
             yield _SHARD, position, self._texts[position]
+
+    def split(self) -> Sequence[_Sketches]:
+        return (self,)
+
+    def run(self, function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
+        return threads(function, tasks)
 
 
 def near_copy_groups(texts: Sequence[str], together: Sequence[str]) -> npt.NDArray[np.int64]:

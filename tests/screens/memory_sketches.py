@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
+from audit.exchange import threads
 from audit.screens import ScreenContext
 
 
@@ -22,6 +23,12 @@ class MemorySketches:
     def read(self, columns: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:
         for shard, table in self._tables.items():
             yield shard, table.select(["position", *columns])
+
+    def split(self) -> Sequence["MemorySketches"]:
+        return (self,)
+
+    def run(self, function, tasks):
+        return threads(function, tasks)
 
     def texts(self, wanted: Mapping[str, Sequence[int]]) -> Iterator[tuple[str, int, str]]:
         for shard in sorted(wanted):

@@ -1,6 +1,7 @@
 """Matches across corpora: from the sketches of another run, without its texts."""
 
 import json
+import pickle
 import shutil
 
 import numpy as np
@@ -33,9 +34,17 @@ def reference(folder, texts, **parameters):
     return str(folder)
 
 
-def matches(screen, texts, workspace):
+def pickled(function, tasks):
+    """Workers that share nothing but files."""
+    for task in tasks:
+        again, work = pickle.loads(pickle.dumps((function, task)))  # noqa: S301
+        yield pickle.loads(pickle.dumps(again(work)))  # noqa: S301
+
+
+def matches(screen, texts, workspace, run=None):
     sketches = MemorySketches(screen, {"0": texts})
     sketches.texts = None  # never asked for
+    sketches.run = run or sketches.run
     workspace.mkdir()
     tables = list(screen.match(sketches, workspace))
     assert all(table.schema.equals(REFERENCE_MATCH_SCHEMA) for table in tables)
@@ -77,6 +86,16 @@ def test_each_document_finds_its_most_similar_one(families, tmp_path):
     assert counts["matched_texts"] == len(rows)
     assert counts["settled_by_second_sketch"] > 0
     assert counts["references"] == 1
+
+
+def test_workers_find_the_same(families, tmp_path, monkeypatch):
+    own, theirs = families
+    screen = NearDuplicates(references=(reference(tmp_path / "reference", theirs),))
+    here = matches(screen, own, tmp_path / "here")
+    monkeypatch.setattr("audit.screens.near_duplicates._FEW", 0)
+    monkeypatch.setattr("audit.clusters.stretch_of", lambda records: 64)
+    assert matches(screen, own, tmp_path / "there", pickled) == here
+    assert len(here) > 50
 
 
 def test_the_same_text_is_exact_whatever_else_is_alike(tmp_path):
