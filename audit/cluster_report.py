@@ -13,13 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from audit import cluster_nature, facts, workkeys
+from audit import cluster_nature, facts, largest_clusters, workkeys
 from audit.cluster_nature import Nature
 from audit.errors import InputError
+from audit.exchange import Runner, threads
+from audit.largest_clusters import Cluster, Place
 from audit.masking import mask
 from audit.resolving import Resolution, StoredSketches
 from audit.store import Part
@@ -28,8 +28,8 @@ from audit.word_diff import Hunk, Words, hunks
 FAMILY = "cluster_diffs"
 PII = "pii"
 
-#: Clusters that are looked at, members of each that are compared, and changes that are shown.
-CLUSTERS, MEMBERS, HUNKS = 10, 8, 12
+#: Changes that are shown.
+HUNKS = 12
 #: Characters of a text that are compared.
 _CHARACTERS = 200_000
 #: A shorter value is masked where it was found, and not looked for elsewhere.
@@ -53,31 +53,6 @@ SCHEMA = pa.schema(
     ]
 )
 
-Place = tuple[str, int]
-
-_SELECT = f"""
-WITH sizes AS (
-    SELECT cluster_id, count(*) AS documents, bool_and(exact) AS same FROM read_parquet($part)
-    GROUP BY cluster_id ORDER BY documents DESC, cluster_id LIMIT {CLUSTERS})
-SELECT cluster_id, documents, same, representative_shard, representative_position, shard, position, jaccard,
-    row_number() OVER (PARTITION BY cluster_id ORDER BY jaccard, exact, shard, position) AS unlikeness
-FROM read_parquet($part) JOIN sizes USING (cluster_id)
-WHERE NOT (shard = representative_shard AND position = representative_position)
-QUALIFY unlikeness = 1
-    OR row_number() OVER (PARTITION BY cluster_id ORDER BY md5(shard || ':' || position)) < {MEMBERS}
-ORDER BY documents DESC, cluster_id, unlikeness"""
-
-
-@dataclass(frozen=True)
-class _Cluster:
-    """A cluster and the members that are looked at, the least similar one first."""
-
-    cluster_id: str
-    same: bool
-    representative: Place
-    members: tuple[Place, ...]
-    jaccard: float | None
-
 
 @dataclass(frozen=True)
 class _Page:
@@ -90,7 +65,29 @@ class _Page:
     silence: str | None = None
 
 
-def compare(resolution: Resolution, corpus: StoredSketches, keys: Mapping[str, Mapping[str, str]]) -> Part:
+@dataclass(frozen=True)
+class _Comparison:
+    """A task: clusters, and what their members are read from. The texts do not leave the worker."""
+
+    clusters: tuple[Cluster, ...]
+    corpus: StoredSketches
+    keys: Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """A row of the part, and why texts could not be read, by place."""
+
+    row: dict[str, Any]
+    unread: Mapping[str, str]
+
+
+def compare(
+    resolution: Resolution,
+    corpus: StoredSketches,
+    keys: Mapping[str, Mapping[str, str]],
+    runner: Runner = threads,
+) -> Part:
     """Bring the comparison of the largest clusters up to date; returns its part.
 
     What could not be read is part of the work key, so that the next run tries again.
@@ -99,25 +96,24 @@ def compare(resolution: Resolution, corpus: StoredSketches, keys: Mapping[str, M
         resolution: The run's duplicate clusters.
         corpus: Gives the texts.
         keys: Shard -> family -> work key of its parts.
+        runner: Runs tasks that read the corpus and its parts.
     """
     part = _part(resolution, keys, {})
     if corpus.store.has(part):
         return part
-    clusters = _clusters(corpus, resolution.part)
-    pages = _pages(corpus, keys, [p for c in clusters if not c.same for p in (c.representative, *c.members)])
-    rows = [_row(cluster, pages) for cluster in clusters]
-    unread = {
-        f"{shard}:{position}": page.problem for (shard, position), page in pages.items() if page.problem
-    }
+    clusters = largest_clusters.find(corpus.store, resolution.part)
+    tasks = [_comparison(some, corpus, keys) for some in _near_each_other(clusters)]
+    looked = [each for some in runner(_look_at, tasks) for each in some]
+    unread = {place: problem for each in looked for place, problem in each.unread.items()}
     part = _part(resolution, keys, unread)
     if not corpus.store.has(part):
+        row_of = {each.row["cluster_id"]: each.row for each in looked}
+        rows = [row_of[cluster.cluster_id] for cluster in clusters]
         corpus.store.write(part, pa.Table.from_pylist(rows, SCHEMA), {"clusters": len(rows)})
     return part
 
 
-def _part(
-    resolution: Resolution, keys: Mapping[str, Mapping[str, str]], unread: Mapping[str, str | None]
-) -> Part:
+def _part(resolution: Resolution, keys: Mapping[str, Mapping[str, str]], unread: Mapping[str, str]) -> Part:
     inputs = [f"{resolution.part.family}:{resolution.part.key}"]
     for shard, families in sorted(keys.items()):
         inputs += [f"{shard}:{name}:{families[name]}" for name in (facts.FAMILY, PII) if name in families]
@@ -125,17 +121,48 @@ def _part(
     return Part(FAMILY, resolution.screen, key)
 
 
-def _clusters(corpus: StoredSketches, part: Part) -> list[_Cluster]:
-    with duckdb.connect() as db:
-        rows = db.execute(_SELECT, {"part": str(corpus.store.local(part))}).fetchall()
-    found: dict[str, list[Any]] = {}
-    for row in rows:
-        found.setdefault(row[0], []).append(row)
-    return [
-        _Cluster(name, first[2], (first[3], first[4]), tuple((row[5], row[6]) for row in members), first[7])
-        for name, members in found.items()
-        for first in members[:1]
-    ]
+def _near_each_other(clusters: Sequence[Cluster]) -> list[tuple[Cluster, ...]]:
+    """Clusters in groups that are read together, lest a shard of a small corpus be read for each of them.
+
+    A cluster joins the first group that reads half of its shards anyway.
+    """
+    groups: list[tuple[set[str], list[Cluster]]] = []
+    for cluster in clusters:
+        shards = {shard for shard, _ in _to_read(cluster)}
+        near = (some for some in groups if 2 * len(some[0] & shards) >= len(shards))
+        known, members = next(near, (set[str](), list[Cluster]()))
+        if not members:
+            groups.append((known, members))
+        known |= shards
+        members.append(cluster)
+    return [tuple(members) for _, members in groups]
+
+
+def _to_read(cluster: Cluster) -> tuple[Place, ...]:
+    """Places of the texts that are compared: none where they are the same."""
+    return () if cluster.same else (cluster.representative, *cluster.members)
+
+
+def _comparison(
+    clusters: tuple[Cluster, ...], corpus: StoredSketches, keys: Mapping[str, Mapping[str, str]]
+) -> _Comparison:
+    shards = {shard for cluster in clusters for shard, _ in _to_read(cluster)}
+    sources = {shard: corpus.sources[shard] for shard in shards}
+    store = corpus.store.resolved()
+    few = dataclasses.replace(corpus, store=store, parts={}, sources=sources, runner=threads, groups=())
+    return _Comparison(clusters, few, {shard: dict(keys[shard]) for shard in shards})
+
+
+def _look_at(task: _Comparison) -> list[_Looked]:
+    places = [place for cluster in task.clusters for place in _to_read(cluster)]
+    pages = _pages(task.corpus, task.keys, places)
+    return [_looked(cluster, pages) for cluster in task.clusters]
+
+
+def _looked(cluster: Cluster, pages: Mapping[Place, _Page]) -> _Looked:
+    problems = {place: pages[place].problem for place in _to_read(cluster)}
+    unread = {f"{shard}:{position}": why for (shard, position), why in problems.items() if why}
+    return _Looked(_row(cluster, pages), unread)
 
 
 def _pages(
@@ -184,8 +211,7 @@ def _findings(corpus: StoredSketches, part: Part, positions: Sequence[int]) -> d
 def _select(
     corpus: StoredSketches, part: Part, columns: Sequence[str], positions: Sequence[int]
 ) -> list[tuple[Any, ...]]:
-    rows = corpus.store.read(part, list(columns))
-    rows = rows.filter(pc.is_in(rows.column("position"), value_set=pa.array(positions, pa.int64())))
+    rows = corpus.store.rows(part, pa.array(positions, pa.int64()), columns)
     return list(zip(*(rows.column(name).to_pylist() for name in columns), strict=True))
 
 
@@ -201,7 +227,7 @@ def _told(
     return sorted((hit["start"], hit["end"], hit["kind"]) for hit in found), None
 
 
-def _row(cluster: _Cluster, pages: Mapping[Place, _Page]) -> dict[str, Any]:
+def _row(cluster: Cluster, pages: Mapping[Place, _Page]) -> dict[str, Any]:
     nature, shown = _look(cluster, pages)
     return {
         "cluster_id": cluster.cluster_id,
@@ -216,7 +242,7 @@ def _row(cluster: _Cluster, pages: Mapping[Place, _Page]) -> dict[str, Any]:
     }
 
 
-def _look(cluster: _Cluster, pages: Mapping[Place, _Page]) -> tuple[Nature, dict[str, Any]]:
+def _look(cluster: Cluster, pages: Mapping[Place, _Page]) -> tuple[Nature, dict[str, Any]]:
     if cluster.same:
         told = "the texts are the same but for case and white space"
         return Nature(cluster_nature.COPIES, "all members have the same normalised text"), _absent(told)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +13,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from audit import facts, sampled_rows, totals
+from audit import drawing_tasks, facts, sampled_rows, totals
 from audit.allocation import affordable
 from audit.config import AuditConfig, digest_json
-from audit.copies import numbered
+from audit.drawing_tasks import Places
 from audit.errors import ConfigurationError, FatalError
+from audit.exchange import Runner, threads
 from audit.neighbouring_bands import FEW
 from audit.partindex import Catalogue
-from audit.permanent_numbers import document_numbers, salted_seed
-from audit.sampling import SmallestNumbers
+from audit.permanent_numbers import salted_seed
 from audit.sampling_settings import BANDS
 from audit.slicing import SLICES
 from audit.store import Part, Store, write_atomically
@@ -93,6 +91,7 @@ def draw(
     parts: Catalogue,
     size: int,
     phase: Phase = Phase(),
+    runner: Runner = threads,
 ) -> Drawing:
     """Draw a sample, or recall the one that stands when nothing that decides it has changed.
 
@@ -103,6 +102,7 @@ def draw(
         parts: Of the run. Only the corpus' totals are read where the sample stands.
         size: Documents in all; strata are formed for the configured size, so that a larger one extends.
         phase: Whom the sample is for.
+        runner: Runs tasks that read parts, and see the scratch folder of the store.
     """
     seed = load_seed(folder if phase.name == PHASE else folder.parent)
     if phase.salt is not None:
@@ -123,8 +123,8 @@ def draw(
     screens = config.build_screens()
     families = (facts.FAMILY, SLICES, *sampled_rows.detecting(screens))
     by_family = {family: some for family in families if (some := parts.family(family))}
-    draws = _scan(store, by_family, how, seed)
-    rows = sampled_rows.gather(store, by_family, draws, screens)
+    draws = drawing_tasks.draw(store.resolved(), _shards(by_family), how, seed, runner)
+    rows = sampled_rows.gather(store.resolved(), by_family, draws, screens, runner)
     drawing = Drawing(how, draws, cells, rows, phase.name)
     _keep(folder, drawing, {"inputs": inputs, "size": size, "phase": phase.name})
     return drawing
@@ -284,25 +284,11 @@ def expected_harm(cells: pa.Table, screen: str) -> pa.Array:
     return pa.array(scored + mean * (np.asarray(cells.column("documents")) - evaluated))
 
 
-def _scan(store: Store, parts: Mapping[str, Sequence[Part]], how: Design, seed: bytes) -> pa.Table:
-    keeper = SmallestNumbers.of(how)
+def _shards(parts: Mapping[str, Sequence[Part]]) -> list[Places]:
+    """Where each shard's documents and dimensions lie, in the corpus' order."""
     slices = {part.shard: part for part in parts[SLICES]}
     ordered = sorted(parts[facts.FAMILY], key=lambda part: part.shard)
-    store.scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="numbers-", dir=store.scratch) as folder:
-        batches = partial(_numbers, store, ordered, seed)
-        for part, numbers in zip(ordered, numbered(batches, seed, Path(folder)), strict=True):
-            positions = np.asarray(store.read(part, ["position"]).column("position"))
-            if len(positions):
-                codes = how.assign(store.read(slices[part.shard], list(how.dimensions)))
-                keeper.add(codes, numbers, part.shard, positions)
-    return keeper.table()
-
-
-def _numbers(store: Store, parts: Sequence[Part], seed: bytes) -> Iterator[npt.NDArray[np.uint64]]:
-    """Permanent random numbers of the parts' documents, a batch per part."""
-    for part in parts:
-        yield document_numbers(store.read(part, ["doc_id", "url", "text_digest"]), seed)
+    return [Places(part, slices[part.shard]) for part in ordered]
 
 
 def _keep(folder: Path, drawing: Drawing, recorded: dict[str, Any]) -> None:

@@ -29,6 +29,7 @@ from audit import drawing
 from audit.config import AuditConfig, digest_json
 from audit.dimensions import PRESENT
 from audit.drawing import Drawing, Phase
+from audit.exchange import Runner, threads
 from audit.lineage.journal import Entry
 from audit.partindex import Catalogue
 from audit.run import Run
@@ -136,7 +137,7 @@ def content(config: AuditConfig, size: int, domains: str | None = None) -> dict[
 def _content(run: Run, config: AuditConfig) -> dict[str, Any]:
     parts = Catalogue.recorded(run.store)
     size = drawing.declared_size(run.store, config, parts)
-    return content(config, size, run.manifest()["models"].get(DOMAINS))
+    return content(config, size, run.header()["models"].get(DOMAINS))
 
 
 def settle(run: Run, config: AuditConfig) -> Plan:
@@ -192,12 +193,12 @@ def standing(run: Run, config: AuditConfig) -> Plan:
     return Plan(last.data["number"], plan, last.at, last.data["salt"], last.data["imports"], changed)
 
 
-def draw(run: Run, config: AuditConfig, plan: Plan, size: int) -> Drawing:
+def draw(run: Run, config: AuditConfig, plan: Plan, size: int, runner: Runner = threads) -> Drawing:
     """Draw the review sample that a plan asks for, or recall it; the run must hold documents."""
     declared = config.sampling.model_copy(update={"size": plan.content["design"]["size"]})
     parts = Catalogue.recorded(run.store)
     phase = Phase(salt=plan.salt, formed_for=declared.size)
-    return drawing.draw(run.sample, run.store, config, parts, size, phase)
+    return drawing.draw(run.sample, run.store, config, parts, size, phase, runner)
 
 
 def note_lost(run: Run, plan: Plan, lost: int) -> str | None:

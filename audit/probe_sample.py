@@ -25,6 +25,7 @@ from typing import Any
 from audit import drawing
 from audit.config import AuditConfig
 from audit.drawing import Drawing, Phase
+from audit.exchange import Runner, threads
 from audit.partindex import Catalogue
 from audit.permanent_numbers import salted_seed
 from audit.probes import Throughput
@@ -94,10 +95,17 @@ def _status(plain: Mapping[str, Any]) -> ProbeStatus:
     return ProbeStatus(**{**plain, "cost": Throughput(**cost) if cost else None})
 
 
-def draw(sample: Path, store: Store, config: AuditConfig, parts: Catalogue, size: int) -> Drawing:
+def draw(
+    sample: Path,
+    store: Store,
+    config: AuditConfig,
+    parts: Catalogue,
+    size: int,
+    runner: Runner = threads,
+) -> Drawing:
     """Draw the documents that the probes look at, or recall them; see ``drawing.draw``."""
     phase = Phase(PHASE) if config.sampling.probe.nested else Phase(PHASE, formed_for=size, salt=PHASE)
-    return drawing.draw(folder(sample), store, config, parts, size, phase)
+    return drawing.draw(folder(sample), store, config, parts, size, phase, runner)
 
 
 def seeds(config: AuditConfig, seed: bytes) -> tuple[bytes, ...]:

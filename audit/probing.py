@@ -9,13 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from audit import facts, probe_sample, probe_size, probe_tasks
+from audit import facts, probe_sample, probe_size, probe_tasks, sampled_rows
 from audit.config import AuditConfig
 from audit.drawing import load_seed
+from audit.engine_runner import over_files
 from audit.engines import Engine
 from audit.errors import ConfigurationError
+from audit.exchange import Runner
 from audit.partindex import Catalogue
 from audit.probe_sample import ProbeRecord
 from audit.probe_size import Document, Inspected, Inspection, Trial, explained, pilot
@@ -133,8 +134,9 @@ def _measure_all(
     if not record.size:
         return record, []
     parts = Catalogue.of(phase.parts)
-    drawing = probe_sample.draw(phase.run.sample, phase.run.store, phase.config, parts, record.size)
-    sampled = _sampled(phase, drawing.draws)
+    store, runner = phase.run.store, over_files(phase.engine, phase.run.store, phase.ledger, "draw")
+    drawing = probe_sample.draw(phase.run.sample, store, phase.config, parts, record.size, runner)
+    sampled = _sampled(phase, drawing.draws, runner)
     statuses, found = [], []
     for member, status in zip(chosen, record.probes, strict=True):
         if status.missing is None:
@@ -146,17 +148,14 @@ def _measure_all(
     return dataclasses.replace(record, probes=tuple(statuses)), found
 
 
-def _sampled(phase: ProbePhase, draws: pa.Table) -> dict[Document, int]:
+def _sampled(phase: ProbePhase, draws: pa.Table, runner: Runner) -> dict[Document, int]:
     """The drawn documents by shard and position, each with its characters."""
     shards = {r.shard.shard: r.shard for r in phase.reports}
-    found: dict[Document, int] = {}
-    for name in sorted(set(draws.column("shard").to_pylist())):
-        positions = draws.filter(pc.equal(draws.column("shard"), name)).column("position")
-        table = phase.run.store.read(phase.facts[name], ["position", "n_chars", "text_digest"])
-        rows = table.filter(pc.is_in(table.column("position"), value_set=positions.combine_chunks()))
-        columns = (rows.column(column).to_pylist() for column in ("position", "text_digest", "n_chars"))
-        found |= {(shards[name], position, digest): n for position, digest, n in zip(*columns, strict=True)}
-    return found
+    columns = {facts.FAMILY: ["n_chars", "text_digest"]}
+    parts = {facts.FAMILY: list(phase.facts.values())}
+    rows = sampled_rows.look_up(phase.run.store.resolved(), parts, draws, columns, runner)
+    known = (rows.column(name).to_pylist() for name in ("shard", "position", "text_digest", "n_chars"))
+    return {(shards[name], position, digest): n for name, position, digest, n in zip(*known, strict=True)}
 
 
 def _measure(phase: ProbePhase, member: Probe, sampled: Mapping[Document, int]) -> list[Part]:

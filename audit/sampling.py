@@ -107,7 +107,21 @@ class SmallestNumbers:
         """
         if self.labels != other.labels or not np.array_equal(self.sizes, other.sizes):
             raise ValueError("samples of different designs cannot be merged")
-        self._append(other._smallest())
+        self.take(other.kept())
+
+    def kept(self) -> pa.Table:
+        """What is kept, for the ``take`` of another keeper of the same design."""
+        return self._smallest()
+
+    def take(self, kept: pa.Table) -> None:
+        """Take over what another keeper of the same design ``kept``."""
+        self._append(kept)
+
+    def is_full(self) -> bool:
+        """Whether every stratum has as many draws as it should, or all of its documents."""
+        codes = self._smallest().column("code").to_numpy()
+        wanted = np.minimum(self.sizes, self.documents)
+        return bool((np.bincount(codes, minlength=len(self.labels)) >= wanted).all())
 
     def table(self) -> pa.Table:
         """The draws: stratum, shard, position, draw (rank from 1), inclusion_probability; in draw order."""

@@ -7,24 +7,30 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from functools import partial
 
 import pyarrow as pa
 
 from audit import workkeys
+from audit.engine_runner import grouped
+from audit.exchange import Runner, threads
 from audit.slicing import CELLS
 from audit.store import Part, Store
 
 FAMILY = "totals"
-#: Tables that are summed at once: bounds memory, and no sum depends on it, since counts are integers.
-_FAN_IN = 1024
+#: Rows that wait until they are added up. No sum depends on it, since counts are integers.
+_PENDING = 1 << 18
+#: Groups of shards are cut as if for so many workers.
+_WORKERS = 16
 
 
-def bring(store: Store, parts: Sequence[Part]) -> list[Part]:
+def bring(store: Store, parts: Sequence[Part], runner: Runner = threads) -> list[Part]:
     """Bring the sum of all shards' cells up to date; returns its part, or nothing where no shard was read.
 
     Args:
         store: The run's parts.
         parts: Parts of a pass, those of the family ``cells`` among them.
+        runner: Runs tasks that read parts.
     """
     cells = sorted((part for part in parts if part.family == CELLS), key=lambda part: part.shard)
     if not cells:
@@ -32,17 +38,22 @@ def bring(store: Store, parts: Sequence[Part]) -> list[Part]:
     key = workkeys.derived_key(FAMILY, __name__, [f"{part.shard}:{part.key}" for part in cells], None)
     total = Part(FAMILY, CELLS, key)
     if not store.has(total):
-        store.write(total, _sum(store, cells), {"shards": len(cells)})
+        store.write(total, _sum(store.resolved(), cells, runner), {"shards": len(cells)})
     return [total]
 
 
-def _sum(store: Store, parts: Sequence[Part]) -> pa.Table:
-    merged: list[pa.Table] = []
-    for start in range(0, len(parts), _FAN_IN):
-        merged.append(add([store.read(part) for part in parts[start : start + _FAN_IN]]))
-    while len(merged) > 1:
-        merged = [add(merged[start : start + _FAN_IN]) for start in range(0, len(merged), _FAN_IN)]
-    return merged[0]
+def _sum(store: Store, parts: Sequence[Part], runner: Runner) -> pa.Table:
+    pending: list[pa.Table] = []
+    for cells in runner(partial(_added, store), grouped(parts, _WORKERS)):
+        pending.append(cells)
+        if sum(map(len, pending[1:])) > max(_PENDING, len(pending[0])):
+            pending = [add(pending)]
+    return add(pending)
+
+
+def _added(store: Store, parts: Sequence[Part]) -> pa.Table:
+    """The cells of a group of shards."""
+    return add([store.read(part) for part in parts])
 
 
 def add(tables: Sequence[pa.Table]) -> pa.Table:
