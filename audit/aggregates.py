@@ -7,23 +7,22 @@ not grow with the documents, and judgements that arrive later cost none of it ag
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 
-from audit import facts, partindex, renaming, workkeys
-from audit.database import AGGREGATES, COUNTED, JUDGED, Builder, building
+from audit import counting, partindex, workkeys
+from audit.counting import Corpus, Means
+from audit.database import AGGREGATES, COUNTED, JUDGED, RENAMED, Builder, insert, workbench
 from audit.errors import FatalError
 from audit.measuring import EVALUATED
 from audit.partindex import Catalogue, Entry
-from audit.resolving import RESOLVED
 from audit.screens import Screen, is_corpus_wide
 from audit.store import Part, Store
 
 FAMILY = AGGREGATES
-_PARAGRAPHS = f"repeated_paragraphs{RESOLVED}"
 _SIZES = pa.schema(
     [("family", pa.string()), ("parts", pa.int64()), ("bytes", pa.int64()), ("sketches", pa.bool_())]
 )
@@ -54,53 +53,59 @@ def named(screens: Sequence[Screen], parts: Sequence[Part], judged: pa.Table) ->
 
 
 def bring(
-    folder: Path, store: Store, screens: Sequence[Screen], named: Sequence[Part], judged: pa.Table
+    store: Store,
+    screens: Sequence[Screen],
+    named: Sequence[Part],
+    judged: pa.Table,
+    parts: Sequence[Part],
+    means: Means,
 ) -> None:
     """Bring the tables up to date.
 
     Args:
-        folder: Of the run.
-        store: Its parts; the index lists those of the pass.
+        store: The run's parts; the index lists those of the pass.
         screens: Of the run.
         named: As ``named`` gave them.
         judged: As ``named`` was given it.
+        parts: As ``named`` was given them.
+        means: Who counts.
     """
     tables = {part.shard: part for part in named}
-    if not all(store.has(part) for part in named):
-        _compute(folder, store, screens, tables, judged)
-
-
-def _compute(
-    folder: Path, store: Store, screens: Sequence[Screen], tables: Mapping[str, Part], judged: pa.Table
-) -> None:
-    catalogue = Catalogue.recorded(store)
-    counted = not all(store.has(tables[name]) for name in COUNTED)
-    sketches = {screen.name for screen in screens if is_corpus_wide(screen)}
-    partindex.stage(store, lambda family: family not in sketches)
-    with building(folder, screens, files(store)) as builder:
-        if counted:
-            renamed = renaming.repeated_ids(store, catalogue.family(facts.FAMILY))
-            builder.insert("renamed_documents", renamed)
+    if all(store.has(part) for part in named):
+        return
+    corpus = Corpus.of(store.resolved(), screens, parts, means.workers)
+    with workbench(store.scratch, means.memory) as db:
+        if all(store.has(tables[name]) for name in COUNTED):
+            found = counting.find_judged(corpus, tables[RENAMED], judged, means)
         else:
-            builder.insert("renamed_documents", store.read(tables["renamed_documents"]))
-        builder.create_views()
-        if counted:
-            sizes = _Sizes()
-            entries = partindex.read(store, lambda family: family != FAMILY)
-            for rows in _evaluations(sizes.of(entries)):
-                builder.insert("evaluations", rows)
-            builder.insert("part_sizes", sizes.table(sketches))
-            builder.count()
-            builder.insert_paragraphs(_examples(store))
-        builder.find_judged(judged)
-        for name in COUNTED if counted else ():
-            _keep(builder, store, tables[name])
-        _keep(builder, store, tables[JUDGED])
+            counting.rename(corpus, db, means)
+            _keep(db, store, tables[RENAMED])  # where the ids are looked up
+            found = counting.count(corpus, db, tables[RENAMED], judged, means)
+            _measure(db, store, screens)
+            for name in COUNTED:
+                if name != RENAMED:
+                    _keep(db, store, tables[name])
+        insert(db, JUDGED, found)
+        _keep(db, store, tables[JUDGED])
 
 
-def _keep(builder: Builder, store: Store, part: Part) -> None:
-    rows = builder.db.sql(f"SELECT * FROM {part.shard} ORDER BY ALL").to_arrow_table()
-    store.write(part, rows, {"rows": len(rows)})
+def _measure(db: duckdb.DuckDBPyConnection, store: Store, screens: Sequence[Screen]) -> None:
+    """Fill the tables that the index of parts tells."""
+    sizes = _Sizes()
+    for rows in _evaluations(sizes.of(partindex.read(store, lambda family: family != FAMILY))):
+        insert(db, "evaluations", rows)
+    insert(db, "part_sizes", sizes.table({screen.name for screen in screens if is_corpus_wide(screen)}))
+
+
+def _keep(db: duckdb.DuckDBPyConnection, store: Store, part: Part) -> None:
+    """Write a table's part; a large one passes through in pieces."""
+    rows = 0
+    batches = db.sql(f"SELECT * FROM {part.shard} ORDER BY ALL").to_arrow_reader(_CHUNK)
+    with store.writer(part.family, batches.schema) as writer:
+        for batch in batches:
+            writer.add(batch)
+            rows += len(batch)
+        writer.commit(part, {"rows": rows})
 
 
 def files(store: Store) -> dict[str, list[str]]:
@@ -164,9 +169,3 @@ def _table(rows: Sequence[tuple[Any, ...]]) -> pa.Table:
     columns = zip(*rows, strict=True)
     arrays = [pa.array(column, kind) for column, kind in zip(columns, _EVALUATIONS.types, strict=True)]
     return pa.Table.from_arrays(arrays, schema=_EVALUATIONS)
-
-
-def _examples(store: Store) -> list[dict[str, Any]]:
-    """The most repeated paragraphs, as the screen told them."""
-    found = partindex.read(store, lambda family: family == _PARAGRAPHS)
-    return [row for entry in found for row in entry.metadata["examples"]]

@@ -9,13 +9,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from audit import sampled_rows, views
-from audit.dimensions import REPORTED, dimensions
+from audit.dimensions import dimensions
+from audit.memory import MIB, database_bytes, reading_bytes
 from audit.packs import LISTS
 from audit.resolving import RESOLVED
 from audit.screens import MeasuringCorpusScreen, Screen, duplicate_screen, is_corpus_wide
@@ -31,14 +31,11 @@ _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
 }
-_LARGEST_CLUSTERS = 50
-_BY = ("all", *REPORTED)
-_MOST_ALARMS = 1000
-_CLUSTER_MEMBERS = 3
-_PREVIEWS = 3
+_MOST_THREADS = 4
+RENAMED = "renamed_documents"
 #: Tables that follow from the parts alone: counted once by the pass, and taken over by every evaluation.
 COUNTED = (
-    "renamed_documents",
+    RENAMED,
     "evaluations",
     "part_sizes",
     "slice_counts",
@@ -55,13 +52,53 @@ COUNTED = (
 )
 #: A table that follows from the parts and from what was judged when the pass ended.
 JUDGED = "judged_documents"
-_PARAGRAPHS = "repeated_paragraphs"
 
 
-def connect(folder: Path) -> duckdb.DuckDBPyConnection:
-    """Open a run's database read-only, its views bound to that folder from any working directory."""
-    config = _SETTINGS | {"file_search_path": str(folder.resolve())}
+def connect(folder: Path, memory: int | None = None) -> duckdb.DuckDBPyConnection:
+    """Open a run's database read-only, its views bound to that folder from any working directory.
+
+    What a query holds beyond its memory goes to files beside the database, until it is closed.
+
+    Args:
+        folder: Of the run.
+        memory: What ``run.memory`` says, in bytes.
+    """
+    limits = _limits(reading_bytes(memory))
+    config = _SETTINGS | limits | {"file_search_path": str(folder.resolve())}
     return duckdb.connect(str(folder / FILE), read_only=True, config=config)
+
+
+@contextmanager
+def workbench(scratch: Path, memory: int | None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database of its own with the tables of the schema, empty; gone when the context ends.
+
+    Args:
+        scratch: A folder; takes what the memory cannot hold.
+        memory: What ``run.memory`` says, in bytes.
+    """
+    scratch.mkdir(parents=True, exist_ok=True)
+    with disk_errors(), tempfile.TemporaryDirectory(prefix="counts-", dir=scratch) as folder:
+        config = _SETTINGS | _limits(database_bytes(memory)) | {"temp_directory": folder}
+        with duckdb.connect(config=config) as db:
+            db.execute(_schema())
+            yield db
+
+
+def insert(db: duckdb.DuckDBPyConnection, table: str, rows: pa.Table) -> None:
+    """Append rows to a table, matched by column name."""
+    db.register("incoming", rows)
+    db.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming")
+    db.unregister("incoming")
+
+
+def _schema() -> str:
+    return (resources.files("audit") / "schema.sql").read_text(encoding="utf-8")
+
+
+def _limits(memory: int) -> dict[str, str | bool | int | float | list[str]]:
+    """Settings that bound what DuckDB holds: each of its threads takes a share of its own."""
+    threads = min(_MOST_THREADS, len(os.sched_getaffinity(0)))
+    return {"memory_limit": f"{memory // MIB}MiB", "threads": threads}
 
 
 def families(db: duckdb.DuckDBPyConnection, names: Collection[str] | None) -> set[str]:
@@ -95,18 +132,23 @@ class Builder:
         folder: Of the run.
         screens: Of the run.
         files: Family -> paths of its files, relative to the run.
+        memory: What ``run.memory`` says, in bytes.
     """
 
-    def __init__(self, folder: Path, screens: Sequence[Screen], files: Mapping[str, Sequence[str]]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        screens: Sequence[Screen],
+        files: Mapping[str, Sequence[str]],
+        memory: int | None = None,
+    ) -> None:
         self._folder, self._screens, self._files = folder, tuple(screens), files
         self._scratch = tempfile.TemporaryDirectory(prefix=".database-", dir=folder)
         self._path = Path(self._scratch.name) / FILE
-        config = _SETTINGS | {
-            "file_search_path": str(folder.resolve()),
-            "temp_directory": self._scratch.name,
-        }
+        limits = _limits(database_bytes(memory)) | {"temp_directory": self._scratch.name}
+        config = _SETTINGS | limits | {"file_search_path": str(folder.resolve())}
         self.db = duckdb.connect(str(self._path), config=config)
-        self.db.execute((resources.files("audit") / "schema.sql").read_text(encoding="utf-8"))
+        self.db.execute(_schema())
         hidden = {screen.name for screen in screens if is_corpus_wide(screen)}.union(_MIXED)
         for family, paths in sorted(files.items()):
             if family not in hidden:  # sketches are in no view
@@ -119,9 +161,7 @@ class Builder:
 
     def insert(self, table: str, rows: pa.Table) -> None:
         """Append rows, matched by column name."""
-        self.db.register("incoming", rows)
-        self.db.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming")
-        self.db.unregister("incoming")
+        insert(self.db, table, rows)
 
     def insert_sampled(self, rows: pa.Table) -> None:
         """Add documents of a sample (``audit.sampled_rows``) that another sample has not brought."""
@@ -181,45 +221,6 @@ class Builder:
         listed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
         self.db.execute(f"CREATE TABLE sampled_documents ({listed})")
 
-    def count(self) -> None:
-        """Fill the tables of ``COUNTED`` that are counted over the views."""
-        self.db.execute(views.COUNT_REJECTS)
-        self.db.execute(views.COUNT_CANARIES)
-        if self.db.execute("SELECT count(*) FROM cell_counts").fetchall() == [(0,)]:
-            return  # no document, nothing more to count
-        for dimension in _BY:
-            for screen in self._screens:
-                if "flagged" in screen.measures:
-                    self.db.execute(views.count_flagged(screen.name, dimension))
-            if (screen_of_copies := self.duplicate_screen()) is not None:
-                self.db.execute(views.count_copies(screen_of_copies, dimension))
-            self.db.execute(views.count_findings(dimension))
-        self.db.execute(views.largest_clusters(_LARGEST_CLUSTERS))
-        self.db.execute(views.CLUSTER_MEMBERS.format(count=_CLUSTER_MEMBERS))
-        self.db.execute(views.CLUSTER_DIFFS)
-        self.db.execute(views.PREVIEWS.format(count=_PREVIEWS))
-        for dimension in views.ALARM_DOCUMENTS:
-            self.db.execute(views.alarms(dimension, _MOST_ALARMS))
-        if any(screen.name == _PARAGRAPHS for screen in self._measuring()):
-            for dimension in _BY:
-                self.db.execute(views.count_paragraphs(_PARAGRAPHS, dimension))
-
-    def find_judged(self, judged: pa.Table) -> None:
-        """Fill ``judged_documents`` with those of ``judged`` (doc_id, text_digest) that the corpus holds."""
-        self.db.register("judged", judged)
-        self.db.execute(views.JUDGED)
-        self.db.unregister("judged")
-
-    def insert_paragraphs(self, examples: Sequence[Mapping[str, Any]]) -> None:
-        """Append the most repeated paragraphs (hash, documents, bytes, shard, position)."""
-        for row in examples:
-            self.db.execute(
-                """INSERT INTO repeated_paragraphs
-                SELECT $hash, $documents, $bytes, doc_id FROM documents
-                WHERE shard = $shard AND position = $position""",
-                dict(row),
-            )
-
     def duplicate_screen(self) -> str | None:
         """The screen whose clusters are the run's."""
         return duplicate_screen(self._screens)
@@ -253,10 +254,10 @@ class Builder:
 
 @contextmanager
 def building(
-    folder: Path, screens: Sequence[Screen], files: Mapping[str, Sequence[str]]
+    folder: Path, screens: Sequence[Screen], files: Mapping[str, Sequence[str]], memory: int | None = None
 ) -> Iterator[Builder]:
     """A builder that is cleaned up whatever happens."""
-    builder = Builder(folder, screens, files)
+    builder = Builder(folder, screens, files, memory)
     try:
         yield builder
     finally:

@@ -13,6 +13,25 @@ from audit.store import Store
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+Item = TypeVar("Item")
+
+#: Tasks a worker gets at least, so that none waits long for the last one.
+_TASKS_A_WORKER = 4
+#: Shards of a task at most: what a task holds, and what is lost with its worker.
+_LARGEST_GROUP = 64
+
+
+def grouped(items: Sequence[Item], workers: int) -> list[list[Item]]:
+    """Cut shards, or what there is of each, into neighbouring groups, a task each.
+
+    Tiny shards by the thousand do not cost a round trip each, and few shards still occupy all workers.
+
+    Args:
+        items: In order.
+        workers: Tasks that run at once.
+    """
+    size = max(1, min(len(items) // (workers * _TASKS_A_WORKER), _LARGEST_GROUP))
+    return [list(items[start : start + size]) for start in range(0, len(items), size)]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from pathlib import Path
 MIB, GIB = 1 << 20, 1 << 30
 #: Measured peak of a worker with every screen loaded; of the driver while workers run.
 WORKER_BYTES, DRIVER_BYTES = int(1.2 * GIB), GIB // 2
+#: What a command holds of a finished run while it answers questions, where nothing is configured.
+READING_BYTES = GIB
 #: Under it not even the driver and a worker that has loaded nothing fit.
 LEAST_BYTES = 768 * MIB
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(B|[kKMGT]B|[KMGT]iB)")
@@ -60,6 +62,16 @@ def divide(memory: int | None, workers: int) -> Division:
     left = memory - DRIVER_BYTES
     fitting = max(1, min(workers, left // WORKER_BYTES))
     return Division(fitting, left // fitting)
+
+
+def database_bytes(memory: int | None) -> int:
+    """Bytes that DuckDB may hold in the driver, whose other half is Python and Arrow."""
+    return DRIVER_BYTES if memory is None else DRIVER_BYTES // 2
+
+
+def reading_bytes(memory: int | None) -> int:
+    """Bytes that DuckDB may hold in a command that reads a finished run, when no workers are there."""
+    return READING_BYTES if memory is None else max(memory - DRIVER_BYTES, DRIVER_BYTES // 2)
 
 
 def machine_bytes() -> int:

@@ -7,6 +7,8 @@ import sys
 import duckdb
 import pytest
 
+from audit import database, memory
+
 CONTRACT = {
     "shards": "shard, uri, bytes, digest, documents, rejected, status",
     "rejects": "shard, position, reason, detail",
@@ -63,3 +65,21 @@ def test_every_finding_sample_and_copy_belongs_to_a_document(standing):
 def test_a_run_answers_read_only(standing):
     with standing.connect() as db, pytest.raises(duckdb.InvalidInputException, match="read-only"):
         db.execute("DELETE FROM samples")
+
+
+def test_a_database_holds_what_the_run_may_take_and_no_more(standing, tmp_path):
+    def limit(db):
+        return db.execute("SELECT current_setting('memory_limit')").fetchone()[0]
+
+    with database.connect(standing.folder) as db:
+        assert limit(db) == "1.0 GiB"
+    with database.connect(standing.folder, memory.parse_size("1GiB")) as db:
+        assert limit(db) == "512.0 MiB"
+    with database.workbench(tmp_path / "scratch", memory.parse_size("8GiB")) as db:
+        assert limit(db) == "256.0 MiB"
+        assert db.execute("SELECT count(*) FROM slice_counts").fetchone() == (0,)
+        # more than it may hold, so that it has to go to files
+        grouped = "SELECT md5(i::VARCHAR) AS a, md5((i + 1)::VARCHAR) AS b FROM range(3_000_000) AS t(i)"
+        counted = f"SELECT count(*) FROM (SELECT a, any_value(b) FROM ({grouped}) GROUP BY a)"
+        assert db.execute(counted).fetchone() == (3_000_000,)
+    assert list((tmp_path / "scratch").iterdir()) == []

@@ -6,7 +6,10 @@ import multiprocessing
 import os
 import signal
 
-from audit.engine_runner import EngineRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audit.engine_runner import EngineRunner, grouped
 from audit.engines.local import LocalEngine
 from audit.stage_times import Ledger
 
@@ -31,3 +34,11 @@ def test_results_come_in_the_tasks_order_from_workers() -> None:
 
 def test_a_task_that_kills_every_worker_runs_in_the_driver() -> None:
     assert list(EngineRunner(LocalEngine(1), Ledger(), "count")(_deadly, [0, 1, 2])) == [0, 1, 2]
+
+
+@given(st.integers(0, 40_000), st.integers(1, 256))
+def test_groups_are_neighbours_and_none_is_large(count: int, workers: int) -> None:
+    groups = grouped(range(count), workers)
+    assert [item for group in groups for item in group] == list(range(count))
+    assert all(1 <= len(group) <= 64 for group in groups)
+    assert len(groups) >= min(count, workers * 4)
