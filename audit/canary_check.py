@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,12 @@ import pyarrow.ipc
 
 from audit import canary_files
 from audit.canaries import Canary, Flock, Outcome, Sighting, satisfies, words
+from audit.canary_files import Imitation
+from audit.canary_recall import Recent
 from audit.errors import InputError
+from audit.exchange import Result, Task
 from audit.measuring import EVALUATED, measure
-from audit.model import Shard
+from audit.model import Batch, Shard
 from audit.screens import CorpusScreen, Screen, ScreenContext, finds_duplicates, is_corpus_wide
 from audit.sources import ColumnMapping, ReadLimits
 
@@ -47,6 +50,7 @@ def check(
     limits: ReadLimits,
     hmac_key: bytes,
     scratch: Path,
+    recent: Recent | None = None,
 ) -> pa.Table:
     """What every canary that applies came to, in ``SCHEMA``; nothing of it enters the corpus's counts.
 
@@ -57,19 +61,23 @@ def check(
         columns, limits: As the shard is read with.
         hmac_key: For screens that hash personal values.
         scratch: A folder for temporary files, made where it is not there.
+        recent: When what canaries came to behind another shard may stand for this one, too; None: never.
     """
     by_name = {screen.name: screen for screen in screens}
     chosen = [c for c in flock.of(by_name) if c.applies(by_name[c.screen])]
     documents = list(_documents(chosen))
+    imitated, reason = _imitated(shard, documents, columns)
+    if recent is not None and (stands := recent.stands(shard, imitated)) is not None:
+        return _of_shard(stands, shard)
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="canaries-", dir=scratch) as name:
         folder = Path(name)
-        try:
-            path, batches = canary_files.batches(shard, documents, columns, limits, folder)
-        except InputError as error:
-            path, batches, reason = shard.format, [], f"{_NOT_READ}: {error.reason}"
-        else:
-            reason = _NOT_READ
+        path, batches = shard.format, list[Batch]()
+        if imitated is not None:
+            try:
+                path, batches = canary_files.batches(shard, imitated, documents, columns, limits, folder)
+            except InputError as error:
+                reason = f"{_NOT_READ}: {error.reason}"
         tables = [b.documents for b in batches if len(b.documents)]
         shown = pa.Table.from_batches(tables).combine_chunks().to_batches()[0] if tables else None
         rows = _measured(screens, shown, hmac_key) if shown is not None else {}
@@ -82,7 +90,24 @@ def check(
         # A shard without a column of addresses shows none to a screen.
         if canary.url is None or shown is None or start in urls
     ]
-    return pa.Table.from_pylist([sighting.row(shard.shard) for sighting in sightings], SCHEMA)
+    table = pa.Table.from_pylist([sighting.row(shard.shard) for sighting in sightings], SCHEMA)
+    if recent is not None:
+        recent.keep(shard, imitated, table)
+    return table
+
+
+def _imitated(
+    shard: Shard, documents: Sequence[canary_files.Document], columns: ColumnMapping
+) -> tuple[Imitation | None, str]:
+    """A file like the shard (None where none can be made), and why a canary not found there was not read."""
+    try:
+        return canary_files.imitate(shard, documents, columns), _NOT_READ
+    except InputError as error:
+        return None, f"{_NOT_READ}: {error.reason}"
+
+
+def _of_shard(table: pa.Table, shard: Shard) -> pa.Table:
+    return table.set_column(0, SCHEMA.field(0), pa.array([shard.shard] * len(table), pa.string()))
 
 
 def _documents(chosen: Sequence[Canary]) -> Iterator[dict[str, str]]:
@@ -151,6 +176,14 @@ class _CanarySketches:
         positions = set(wanted.get(_SHARD, ()))
         pairs = zip(*(self.documents.column(n).to_pylist() for n in ("position", "text")), strict=True)
         yield from ((_SHARD, position, text) for position, text in pairs if position in positions)
+
+    def split(self) -> Sequence[_CanarySketches]:
+        """The one shard that there is."""
+        return (self,)
+
+    def run(self, function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
+        """A result a task, from this process."""
+        return map(function, tasks)
 
 
 def _resolved(

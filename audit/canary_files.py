@@ -15,7 +15,7 @@ import html
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -42,14 +42,51 @@ _DATE = "2026-01-01T00:00:00Z"
 Document = Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class Imitation:
+    """A file of a shard's own format.
+
+    Attributes:
+        name: With the shard's suffix; ``records`` where no such file can be made here.
+        content: Its bytes; none where there is no such file.
+    """
+
+    name: str
+    content: bytes
+
+
+def imitate(shard: Shard, documents: Sequence[Document], columns: ColumnMapping) -> Imitation:
+    """Write documents as the shard's own are written.
+
+    Args:
+        shard: Whose format, suffix, column types and mapping are taken.
+        documents: What to write.
+        columns: As the shard is read with.
+
+    Raises:
+        InputError: The shard's column types cannot be read.
+    """
+    writer, source = _WRITERS.get(shard.format), sources.available()[shard.format]
+    if writer is None or not isinstance(source, FileSource):
+        return Imitation(RECORDS, b"")
+    name = f"canaries{_suffix(shard, source)}"
+    return Imitation(name, _compressed(writer(documents, shard, columns), name, shard.format))
+
+
 def batches(
-    shard: Shard, documents: Sequence[Document], columns: ColumnMapping, limits: ReadLimits, folder: Path
+    shard: Shard,
+    imitated: Imitation,
+    documents: Sequence[Document],
+    columns: ColumnMapping,
+    limits: ReadLimits,
+    folder: Path,
 ) -> tuple[str, list[Batch]]:
     """Read documents as the shard's source would; the position of each is its place in the sequence.
 
     Args:
-        shard: Whose format, suffix, column types and mapping are taken.
-        documents: What to read.
+        shard: Whose format and mapping are taken.
+        imitated: The documents as such a file.
+        documents: What is in it.
         columns, limits: As the shard is read with.
         folder: An empty scratch folder.
 
@@ -59,13 +96,11 @@ def batches(
     Raises:
         InputError: The source cannot read the file.
     """
-    writer = _WRITERS.get(shard.format)
-    source = sources.available()[shard.format]
-    if writer is None or not isinstance(source, FileSource):
+    if imitated.name == RECORDS:
         rows = [_record(document, columns) for document in documents]
         return RECORDS, [RecordBatches(shard, columns, limits).build(range(len(rows)), rows)]
-    path = folder / f"canaries{_suffix(shard, source)}"
-    path.write_bytes(_compressed(writer(documents, shard, columns), path.name, shard.format))
+    path = folder / imitated.name
+    path.write_bytes(imitated.content)
     small = replace(
         shard,
         uri=str(path),

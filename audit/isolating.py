@@ -5,6 +5,9 @@ batch that the first one died on, so the trail names a document and a screen. Th
 screen and counts as not evaluated; all else of the shard is screened again. What is found is found in
 any order of tries, on any number of workers; so it is in no work key: like every other failure of a
 screen it is a result of the pass, which stands until content, code or parameters change, or ``--fresh``.
+
+Workers of other machines that share no folder with the driver leave their trails on the run's object store,
+once a shard was lost: a request for each batch and screen of that shard, and none for undisturbed ones.
 """
 
 from __future__ import annotations
@@ -12,10 +15,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 
+from audit import trails
 from audit.engines import Advance, Engine
 from audit.identifiers import mask_identifier
 from audit.tasks import ShardReport, ShardTask, screen_shard
-from audit.trails import Step, left_behind
+from audit.trails import Step
 
 #: Documents of a shard for which a screen is tried again; after so many it is given up there.
 MOST_DOCUMENTS = 8
@@ -41,9 +45,10 @@ def screen_shards(
             if outcome.result is not None:
                 yield outcome.result
                 continue
-            task, step = outcome.task, left_behind(outcome.task.screening.store, outcome.task.shard.shard)
-            wiser = None if step is None else _wiser(task, step)
+            task = outcome.task
+            wiser, step = _learnt(task, elsewhere=engine.elsewhere)
             if wiser is None:
+                trails.forget(task.screening.store, task.trail)
                 yield ShardReport(task.shard, "failed", reason=f"lost: {outcome.lost}{_where(step)}")
                 continue
             note(_told(task, wiser, step, outcome.lost))
@@ -51,8 +56,17 @@ def screen_shards(
         waiting = again
 
 
+def _learnt(task: ShardTask, *, elsewhere: bool) -> tuple[ShardTask | None, Step | None]:
+    """A lost task as it is tried next (None when there is no use in it), and what its worker was at."""
+    store, shard = task.screening.store, task.shard.shard
+    if elsewhere and task.trail is None and (name := trails.named(store, shard)) is not None:
+        return dataclasses.replace(task, trail=name), None
+    step = trails.left_behind(store, shard, task.trail)
+    return (None if step is None else _wiser(task, step)), step
+
+
 def _wiser(task: ShardTask, step: Step) -> ShardTask | None:
-    """The task as it is tried next; None when there is no use in it."""
+    """The task with what its worker's last step teaches; None when there is no use in another try."""
     if step.at not in {screen.name for screen in task.screening.screens}:
         return None
     known = task.spared.get(step.at, ())

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import traceback
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
+from numba.core.errors import NumbaError
 
+from audit import meter
 from audit.errors import AuditError, FatalError
 from audit.facts import constant
-from audit.model import FINDING_SCHEMA, FINDING_STRUCT, ScreenResult
-from audit.screens import ScreenContext
+from audit.model import DOCUMENT_SCHEMA, FINDING_SCHEMA, FINDING_STRUCT, ScreenResult
+from audit.screens import Screen, ScreenContext
 
 EVALUATED = "evaluated"
+#: A kernel that does not compile, a library that is not there: the installation is at fault, no document.
+NOT_INSTALLED = (NumbaError, ImportError)
+_COMPILER = ("numba", "llvmlite")
+_PLAIN = "This is a plain sentence, and here is another one of the same kind."
 _FINDINGS_TYPE = pa.list_(FINDING_STRUCT)
 
 
@@ -62,7 +69,8 @@ def measure(screen: Detector, batch: pa.RecordBatch, context: ScreenContext, sha
     """Measure a batch (``DOCUMENT_SCHEMA``); where the screen raises, find the documents at fault.
 
     Raises:
-        AuditError: The screen itself cannot work (a missing model): no document is to blame.
+        AuditError: The screen itself cannot work (a missing model, ``NOT_INSTALLED``): no document is to
+            blame.
         MemoryError: The batch does not fit; the worker is to blame, not a document.
     """
     rows = [_to_rows(screen, part, result, shard) for part, result in _isolate(screen, batch, context)]
@@ -71,6 +79,56 @@ def measure(screen: Detector, batch: pa.RecordBatch, context: ScreenContext, sha
     states = merged.column(merged.schema.get_field_index("state"))
     counts = Counter({k or EVALUATED: v for k, v in _value_counts(states)})
     return Measured(merged, counts)
+
+
+def rehearse(screens: Sequence[Screen], hmac_key: bytes) -> None:
+    """Let each screen measure a plain document, before any document can be blamed for what is none's fault.
+
+    Only errors of the compiler and of the loader of libraries count here; what else a screen raises it may
+    raise on documents of the corpus, too, and there it is counted, document by document.
+
+    Raises:
+        FatalError: A screen's code cannot be loaded or compiled.
+        AuditError: As a screen raises it.
+    """
+    row = {"position": 0, "doc_id": "rehearsal", "text": _PLAIN}
+    batch = pa.RecordBatch.from_pylist([row], DOCUMENT_SCHEMA)
+    upstream: dict[str, pa.Array] = {}
+    for screen in screens:
+        needed = tuple(f"{name}_" for name in screen.needs)
+        given = {name: column for name, column in upstream.items() if name.startswith(needed)}
+        meter.beat()
+        try:
+            result = screen.measure(batch, ScreenContext(given, hmac_key if screen.uses_key else None))
+        except (AuditError, MemoryError):
+            raise
+        except Exception as error:
+            if _is_of_the_installation(error):
+                raise _cannot_work(screen, error) from error
+            result = _no_result(screen, 1, f"failed: {type(error).__name__}")
+        rows = _to_rows(screen, batch, result, "rehearsal")
+        upstream |= {name: rows.column(name) for name in rows.schema.names}
+
+
+def _is_of_the_installation(error: Exception) -> bool:
+    """Whether compiling or loading failed, whatever class the compiler and the loader chose for it."""
+    if isinstance(error, NOT_INSTALLED):
+        return True
+    # What ``dlopen`` refuses is an OSError without a number.
+    if isinstance(error, OSError) and error.errno is None:
+        return True
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return str(frames[-1].f_globals.get("__name__")).split(".")[0] in _COMPILER
+
+
+def _cannot_work(screen: Detector, error: Exception) -> FatalError:
+    """The message may quote values, so it is not told; the name of a missing module is."""
+    name = error.name if isinstance(error, ImportError) else None
+    return FatalError(
+        f"screen {screen.name} cannot work on this machine: its code could not be loaded or compiled "
+        f"({type(error).__name__}{f': {name}' if name else ''}). No document is to blame: install the "
+        f"package again (`audit doctor` tells what is missing), or leave {screen.name} out under `screens`"
+    )
 
 
 def unevaluated(screen: Detector, batch: pa.RecordBatch, shard: str, reason: str) -> Measured:
@@ -90,6 +148,8 @@ def _isolate(
         return [(batch, screen.measure(batch, context))]
     except (AuditError, MemoryError):
         raise
+    except NOT_INSTALLED as error:
+        raise _cannot_work(screen, error) from error
     except Exception as error:  # noqa: BLE001 - a screen may fail in any way; it is counted, below
         if len(batch) > 1:
             middle = len(batch) // 2

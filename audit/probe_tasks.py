@@ -21,10 +21,10 @@ import pyarrow.compute as pc
 
 from audit import meter, text_cache, workkeys
 from audit.config import digest_json
-from audit.errors import FatalError, InputError
+from audit.errors import ConfigurationError, FatalError, InputError
 from audit.facts import text_digests
 from audit.identifiers import mask_identifier
-from audit.measuring import Detector, measure, part_schema
+from audit.measuring import NOT_INSTALLED, Detector, measure, part_schema
 from audit.model import ScreenResult, Shard
 from audit.probes import Probe, Throughput, try_out
 from audit.screens import ScreenContext
@@ -241,7 +241,14 @@ class _Guarded:
     def measure(self, batch: pa.RecordBatch, context: ScreenContext) -> ScreenResult:
         meter.beat()
         with _time_limit(GUARD_SECONDS):
-            return self.probe.measure(batch, context)
+            try:
+                return self.probe.measure(batch, context)
+            except NOT_INSTALLED as error:
+                raise ConfigurationError(
+                    f"probe {self.name} cannot work on this machine ({type(error).__name__})",
+                    key="probes",
+                    remedy="`audit doctor` tells what is missing",
+                ) from error
 
 
 @dataclass(frozen=True)

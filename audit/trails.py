@@ -2,13 +2,15 @@
 
 A trail holds the name of a screen and two row numbers, nothing of a document. It lies with the half-written
 files of the run and goes with the task, unless the worker dies: then it stays, the next try goes through
-those rows one by one, and the trail that is left after that names a document.
+those rows one by one, and the trail that is left after that names a document. Where workers share no folder
+with the driver it is an object, for tasks that have lost their workers before; others need no trail.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -19,13 +21,15 @@ import pyarrow as pa
 
 from audit import meter
 from audit.measuring import Detector, Measured, measure, slice_context, unevaluated
+from audit.object_stores import ObjectFolder, ObjectMissing
 from audit.screens import ScreenContext
-from audit.store import Store
+from audit.store import SCRATCH, Store
 
 CRASHED = "failed: crashed its worker"
 GIVEN_UP = "failed: given up in this shard, where it crashed its worker too often"
 #: Steps that are no screen's.
 READING, CANARIES, COMMITTING = "(reading)", "(canaries)", "(committing)"
+_FOLDER = f"{SCRATCH}/trails"
 _WIDTH = 256
 
 #: Screen -> rows of the shard (documents, from 0) that it must not see again; None: any.
@@ -48,44 +52,106 @@ class Step:
 class Trail:
     """A shard's trail, open while a worker is at it.
 
+    Args:
+        store: Of the run.
+        shard: Its id.
+        name: Of the object that is the trail; None: a file of this machine.
+
     Attributes:
         left: What an earlier try died on.
     """
 
-    def __init__(self, store: Store, shard: str) -> None:
-        self._path = _path(store, shard)
-        self.left = left_behind(store, shard)
+    def __init__(self, store: Store, shard: str, name: str | None = None) -> None:
+        self._place = _place(store, shard, name)
+        self.left = left_behind(store, shard, name)
 
     def __enter__(self) -> Trail:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        self._place.open()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        os.close(self._file)
         # Out of memory, or SystemExit from a screen: the worker is about to die of it.
-        if kind is None or (issubclass(kind, Exception) and not issubclass(kind, MemoryError)):
-            self._path.unlink(missing_ok=True)
+        self._place.close(
+            remove=kind is None or (issubclass(kind, Exception) and not issubclass(kind, MemoryError))
+        )
 
     def step(self, at: str, first: int = 0, rows: int = 0) -> None:
-        """Tell what comes next; it outlives the process, though not the machine."""
+        """Tell what comes next; it outlives the process, and as an object the machine."""
         meter.beat()
-        # Of one width, in one call: never half of it.
-        os.pwrite(self._file, json.dumps(asdict(Step(at, first, rows))).encode().ljust(_WIDTH), 0)
+        self._place.write(json.dumps(asdict(Step(at, first, rows))).encode())
 
 
-def left_behind(store: Store, shard: str) -> Step | None:
-    """What the last worker on a shard died on; None when none did, or did on another machine."""
+def left_behind(store: Store, shard: str, name: str | None = None) -> Step | None:
+    """What the last worker on a shard died on; None when none did, or told it to another machine."""
     try:
-        return Step(**json.loads(_path(store, shard).read_bytes()))
-    except (FileNotFoundError, json.JSONDecodeError):
+        return Step(**json.loads(_place(store, shard, name).read()))
+    except (FileNotFoundError, ObjectMissing, json.JSONDecodeError):
         return None
 
 
-def _path(store: Store, shard: str) -> Path:
-    return store.scratch / "trails" / shard
+def named(store: Store, shard: str) -> str | None:
+    """Name of a trail that every machine sees; only this run's workers on this shard know it.
+
+    None where there is no object store: workers then share the run folder.
+    """
+    return None if store.remote is None else f"{shard}.{uuid.uuid4().hex}"
+
+
+def forget(store: Store, name: str | None) -> None:
+    """Remove a trail that every machine sees, when nobody follows it any more."""
+    if name is not None and store.remote is not None:
+        store.remote.delete(f"{_FOLDER}/{name}")
+
+
+def _place(store: Store, shard: str, name: str | None) -> _File | _Object:
+    if name is None or store.remote is None:
+        return _File(store.folder / _FOLDER / shard)
+    return _Object(store.remote, f"{_FOLDER}/{name}")
+
+
+class _File:
+    """A trail that costs a system call a step."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def open(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+
+    def read(self) -> bytes:
+        return self._path.read_bytes()
+
+    def write(self, told: bytes) -> None:
+        # Of one width, in one call: never half of it.
+        os.pwrite(self._file, told.ljust(_WIDTH), 0)
+
+    def close(self, *, remove: bool) -> None:
+        os.close(self._file)
+        if remove:
+            self._path.unlink(missing_ok=True)
+
+
+class _Object:
+    """A trail that costs a request a step."""
+
+    def __init__(self, remote: ObjectFolder, key: str) -> None:
+        self._remote, self._key = remote, key
+
+    def open(self) -> None:
+        """There is nothing to open."""
+
+    def read(self) -> bytes:
+        return self._remote.get(self._key)
+
+    def write(self, told: bytes) -> None:
+        self._remote.put(self._key, told)
+
+    def close(self, *, remove: bool) -> None:
+        if remove:
+            self._remote.delete(self._key)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from audit import canaries, canary_check, canary_evidence, canary_files, config, sources, tasks
+from audit import canaries, canary_check, canary_evidence, canary_files, canary_recall, config, sources, tasks
 from audit.canaries import Canary, Flock, Range
 from audit.census import Census
 from audit.errors import ConfigurationError
@@ -252,3 +252,73 @@ def test_a_run_shows_its_canaries_and_a_missed_one_decides_nothing(tmp_path, run
     assert "the canary 'odd' of the screen 'exact_duplicates' was missed" in missed.verdict.reason
     for name in ("scorecard.md", "scorecard.html"):
         assert "odd" in (missed.run.folder / name).read_text()
+
+
+class Counting:
+    """Hands on to a screen, and counts how often it is shown something."""
+
+    def __init__(self, screen):
+        self._screen, self.times = screen, 0
+
+    def __getattr__(self, name):
+        return getattr(self._screen, name)
+
+    def measure(self, batch, context):
+        self.times += 1
+        return self._screen.measure(batch, context)
+
+
+def test_small_shards_share_what_canaries_came_to_until_so_many_documents_were_screened(tmp_path, screens):
+    counting = Counting(next(screen for screen in screens if screen.name == "language"))
+    flock = Flock(canaries.packaged())
+
+    def found(shard, documents, serial="pass"):
+        given = ([counting], flock, ColumnMapping(), ReadLimits(), KEY, tmp_path / "s")
+        return canary_check.check(shard, *given, canary_recall.Recent(serial, documents))
+
+    first, second, other = (
+        shard_of(tmp_path, name, FILES[name]) for name in ("a.jsonl", "a.jsonl.gz", "a.csv")
+    )
+    shards = [dataclasses.replace(first, shard=f"{number:016x}") for number in range(5)]
+    many = canary_recall.RENEWED_AFTER // 2
+    tables = [found(shard, many) for shard in shards]
+    assert counting.times == 2  # for the first, and again for the fourth
+    for shard, each in zip(shards, tables, strict=True):
+        assert set(each.column("shard").to_pylist()) == {shard.shard}
+        assert each.drop(["shard"]).equals(tables[0].drop(["shard"]))
+        assert each.schema.equals(canary_check.SCHEMA)
+    for shard in (second, other):  # decoded in another way
+        found(shard, 1)
+    assert counting.times == 4
+    found(first, 1, "another pass")
+    assert counting.times == 5
+    found(first, canary_recall.RENEWED_AFTER + 1, "another pass")
+    assert counting.times == 6
+
+
+def test_a_screen_that_breaks_on_the_way_is_seen_before_many_documents_passed(tmp_path, monkeypatch):
+    shards = []
+    for number in range(12):
+        rows = [line({"id": f"{number}-{n}", "text": page(number * 50 + n)}) for n in range(50)]
+        shards.append(shard_of(tmp_path, f"{number:02}.jsonl", b"".join(rows)))
+    language = config.build_screen("language", {})
+    flock = Flock(canaries.packaged())
+    screening = Screening(
+        Store(tmp_path / "parts"), (language,), ColumnMapping(), ReadLimits(), "k", KEY, flock
+    )
+
+    def outcomes(shard):
+        report = tasks.screen_shard(ShardTask(screening, shard))
+        part = Part("canaries", shard.shard, report.keys["canaries"])
+        return set(screening.store.read(part).column("outcome").to_pylist())
+
+    assert outcomes(shards[0]) == {"passed"}
+
+    def broken(self, batch, context):
+        raise ValueError
+
+    monkeypatch.setattr(type(language), "measure", broken)
+    seen = [outcomes(shard) for shard in shards[1:]]
+    late = seen.index({"missed"})
+    assert 50 * late <= canary_recall.RENEWED_AFTER
+    assert {"missed"} in seen[late:]

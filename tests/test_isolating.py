@@ -1,7 +1,9 @@
 """Documents that kill a worker: found, spared and counted, while all else is as it was."""
 
+import dataclasses
 import json
 from dataclasses import dataclass
+from itertools import count
 from typing import ClassVar
 
 import pyarrow as pa
@@ -9,14 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit import isolating, sources
+from audit import isolating, sources, trails
 from audit.model import ScreenResult
+from audit.object_stores import ObjectFolder
 from audit.sources import ColumnMapping, ReadLimits
 from audit.store import Part, Store
 from audit.tasks import Screening, ShardTask
 from audit.trails import CANARIES, CRASHED, GIVEN_UP, READING, Step, Trail, left_behind
 from tests.conftest import sentence
 from tests.engine_here import DEATHS, EngineHere
+from tests.fake_objects import FakeObjects
 
 DOCUMENTS = 23
 
@@ -66,11 +70,29 @@ def shard(tmp_path_factory):
     return sources.plan([str(path)])[0]
 
 
-def screened(shard, folder, first=(), second=(), batch_rows=5):
+class EngineElsewhere(EngineHere):
+    """Every try runs on a machine of its own, which keeps nothing."""
+
+    elsewhere = True
+
+    def __init__(self, folder):
+        super().__init__()
+        self._folders = (folder / f"machine{number}" for number in count())
+
+    def _outcome(self, function, task):
+        def there(each):
+            store = dataclasses.replace(each.screening.store, folder=next(self._folders), keep=False)
+            screening = dataclasses.replace(each.screening, store=store)
+            return function(dataclasses.replace(each, screening=screening))
+
+        return super()._outcome(there, task)
+
+
+def screened(shard, folder, first=(), second=(), batch_rows=5, remote=None):
     screens = (Fragile(tuple(first)), Heir(tuple(second)))
-    limits = ReadLimits(batch_rows=batch_rows)
-    screening = Screening(Store(folder), screens, ColumnMapping(), limits, "key", b"secret")
-    engine, notes = EngineHere(), []
+    limits, store = ReadLimits(batch_rows=batch_rows), Store(folder / "run", remote)
+    screening = Screening(store, screens, ColumnMapping(), limits, "key", b"secret")
+    engine, notes = EngineHere() if remote is None else EngineElsewhere(folder), []
     (report,) = isolating.screen_shards(
         engine, [ShardTask(screening, shard)], lambda d, s: None, notes.append
     )
@@ -112,10 +134,59 @@ def test_the_bytes_do_not_tell_how_the_documents_were_found(shard, tmp_path):
     for batch_rows in (2, 64):
         folder = tmp_path / str(batch_rows)
         screened(shard, folder, (3, 4, 17), (4,), batch_rows)
-        files = sorted(folder.glob("[a-z]*/*.parquet"))
-        parts.append({path.relative_to(folder): path.read_bytes() for path in files})
+        parts.append(bytes_of(folder / "run"))
     assert len(parts[0]) == 4
     assert parts[0] == parts[1]
+
+
+def bytes_of(store):
+    """Parts by name."""
+    return {path.relative_to(store).as_posix(): path.read_bytes() for path in store.glob("[a-z]*/*.parquet")}
+
+
+def test_machines_that_share_an_object_store_alone_find_the_same_documents(shard, tmp_path, bucket):
+    """The trail of a shard that was lost goes through the store, and is gone when the shard is done."""
+    poisoned = ((3, 4, 17), (4,))
+    screened(shard, tmp_path / "local", *poisoned)
+    remote = ObjectFolder(f"{bucket}/parts")
+    report, engine, notes, _ = screened(shard, tmp_path / "far", *poisoned, remote=remote)
+    assert report.status == "complete"
+    assert {info.key: remote.get(info.key) for info in remote.list()} == bytes_of(tmp_path / "local" / "run")
+    assert engine.deaths == 2 + 2 * 4  # before the trail is told, and for each document
+    assert len(notes) == 1 + 4
+    assert notes[0].endswith("it is tried again")
+
+
+def test_a_shard_that_nothing_befalls_costs_no_request_for_its_trail(shard, tmp_path):
+    remote, asked = FakeObjects(), []
+    remote.before = lambda operation, key: asked.append(key)
+    report, *_ = screened(shard, tmp_path, remote=remote)
+    assert report.status == "complete"
+    assert len(asked) > 4
+    assert not [key for key in asked if "trails" in key]
+
+
+def test_what_is_lost_elsewhere_says_where_and_leaves_no_trail(shard, tmp_path, monkeypatch):
+    def die(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(sources, "read", die)
+    remote = FakeObjects()
+    report, engine, _, _ = screened(shard, tmp_path, remote=remote)
+    assert report.reason == f"lost: its worker died twice (of a test), last at {READING}"
+    assert engine.deaths == 4
+    assert remote.objects == {}
+
+
+def test_trails_of_a_driver_that_was_killed_go_with_the_next_run(tmp_path):
+    store = Store(tmp_path, FakeObjects())
+    name = trails.named(store, "shard")
+    with pytest.raises(MemoryError):
+        die_at_pii(store, MemoryError, name)
+    assert left_behind(store, "shard", name) == Step("pii", 8, 4)
+    assert left_behind(store, "shard", trails.named(store, "shard")) is None
+    store.clear_scratch()
+    assert store.remote.objects == {}
 
 
 def test_a_screen_that_dies_of_everything_is_given_up_and_the_others_stand(shard, tmp_path):
@@ -157,8 +228,8 @@ def test_what_dies_now_here_now_there_is_lost_after_a_few_tries(shard, tmp_path,
     assert not list(store.folder.glob("[a-z]*/*.parquet"))
 
 
-def die_at_pii(store, death):
-    with Trail(store, "shard") as trail:
+def die_at_pii(store, death, name=None):
+    with Trail(store, "shard", name) as trail:
         trail.step(CANARIES)
         trail.step("pii", 8, 4)
         raise death
