@@ -44,8 +44,18 @@ def _cluster_counts(groups: DigestGroups, clusters: Clusters) -> dict[str, float
 
 def _diameter_counts(clusters: Clusters) -> dict[str, float]:
     """Mean diameter of the clusters of two groups and more, and how many are wider than a pair may be."""
-    chosen = clusters.diameter[clusters.leader[clusters.leader != np.arange(len(clusters.leader))]]
+    chosen = clusters.diameter[clusters.leader[_led(clusters.leader)]]
     return {"mean_diameter_of_members": float(chosen.mean(dtype=np.float64)) if len(chosen) else 0.0}
+
+
+def _led(leader: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+    """Return the nodes that another one leads, ascending."""
+    found = [np.empty(0, np.uint32)]
+    for start in range(0, len(leader), STRETCH):
+        some = leader[start : start + STRETCH]
+        own = np.arange(start, start + len(some), dtype=np.uint32)
+        found.append(own[some != own])
+    return np.concatenate(found)
 
 
 def _removable(groups: DigestGroups, clusters: Clusters, rules: Rules, values: int) -> dict[str, float]:
@@ -64,7 +74,7 @@ def _removable(groups: DigestGroups, clusters: Clusters, rules: Rules, values: i
         counts = _members(clusters, rules, values, start)
         members, reached, sure = members + counts[0], reached + counts[1], sure + counts[2]
     alone = np.ones(len(clusters.leader), np.bool_)
-    led = np.flatnonzero(clusters.leader != np.arange(len(alone), dtype=np.uint32))
+    led = _led(clusters.leader)
     alone[led] = alone[clusters.leader[led]] = False
     near = int((clusters.near_misses & alone).sum())
     missed = _expected_misses(clusters.similarities, rules)

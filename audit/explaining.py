@@ -92,11 +92,11 @@ def _inputs(run: Run, config: AuditConfig, card: Mapping[str, Any]) -> gate_inpu
         return gate_inputs.gather(
             db,
             config,
-            reports.load(run.store.folder / reports.FILE),
+            reports.read(run.store.folder / reports.FILE),
             gate_inputs.corpus_wide(run.store),
             None if size is None else frozen_plan.draw(run, config, plan, size),
             _probed(run, config),
-            left_out=run.manifest()["left_out"]["bytes"],
+            left_out=run.header()["left_out"]["bytes"],
             obstacle=card["plan"]["obstacle"],
         )
 

@@ -15,11 +15,11 @@ from audit.coverage import Coverage
 from audit.drawing import Drawing
 from audit.gate_evidence import Evidence, Missing, charge
 from audit.policy import Gate
+from audit.reports import ShardLog
 from audit.resolving import FAMILY as DUPLICATES
 from audit.resolving import MATCHES, RESOLVED
 from audit.screens import Screen, duplicate_screen
 from audit.store import Store
-from audit.tasks import ShardReport
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Inputs:
 def gather(
     db: duckdb.DuckDBPyConnection,
     config: AuditConfig,
-    shards: Sequence[ShardReport],
+    shards: ShardLog,
     entries: Sequence[partindex.Entry],
     drawn: Drawing | None,
     probed: probe_evidence.Probed | None,
@@ -56,7 +56,7 @@ def gather(
     Args:
         db: Filled, up to estimates and gates.
         config: Of the run.
-        shards: Reports.
+        shards: How they came out.
         entries: Of the parts that speak of the whole corpus.
         drawn: The review sample.
         probed: The probe phase.
@@ -71,8 +71,8 @@ def gather(
         config.sampling.metrics,
         wanted,
         statistics(entries).get(duplicate_screen(screens) or "", {}),
-        screened=sum(r.documents for r in shards),
-        lost=sum(r.lost for r in shards),
+        screened=shards.documents,
+        lost=shards.lost,
         rule=config.sampling.rule,
     )
     by_name: dict[tuple[str, str], Evidence | Missing] = {(e.metric, e.slice): e for e in found}
@@ -130,16 +130,15 @@ def statistics(entries: Sequence[partindex.Entry]) -> dict[str, dict[str, float]
     return counts
 
 
-def coverage(config: AuditConfig, shards: Sequence[ShardReport], left_out: int) -> Coverage:
+def coverage(config: AuditConfig, shards: ShardLog, left_out: int) -> Coverage:
     """How much was read; of a truncated shard nobody knows how much is missing, so all counts as unread."""
-    total = sum(r.shard.size for r in shards)
-    unread = sum(r.shard.size for r in shards if r.status != "complete")
+    total = shards.bytes
     return Coverage(
-        screened=sum(r.documents for r in shards),
-        rejected=sum(r.lost for r in shards),
+        screened=shards.documents,
+        rejected=shards.lost,
         shards=len(shards),
-        failed_shards=sum(r.status == "failed" for r in shards),
-        unread_share=unread / total if total else 0.0,
+        failed_shards=shards.failed,
+        unread_share=shards.unread_bytes / total if total else 0.0,
         left_out_share=left_out / (left_out + total) if left_out else 0.0,
         max_unscreened=config.policy.max_unscreened,
     )

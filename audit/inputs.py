@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 from audit.model import Shard
@@ -52,10 +54,23 @@ class SeenInputs:
                 yield (identity[0], identity[1], identity[2], identity[3], identity[4]), digest
 
 
+def resolved(path: str) -> str:
+    """The path without links; those of a folder are followed once for all the files in it."""
+    folder, name = os.path.split(path)
+    if name in ("", ".", "..") or os.path.islink(path):  # noqa: PTH114 - for a hundred thousand paths
+        return os.path.realpath(path)
+    return os.path.join(_folder(folder), name)  # noqa: PTH118 - see above
+
+
+@lru_cache(maxsize=1024)
+def _folder(path: str) -> str:
+    return os.path.realpath(path)
+
+
 def _identity(shard: Shard) -> _Identity:
     # The path, since a shard's id is its name below the input root; the inode's time, since tar, cp -p
     # and reproducible dumps set the file's own.
-    where = str(Path(shard.uri).resolve()) if "://" not in shard.uri else shard.uri
+    where = resolved(shard.uri) if "://" not in shard.uri else shard.uri
     # Digested, since a path may name a person.
     place = hashlib.sha256(where.encode(errors="surrogateescape")).hexdigest()[:16]
     version = shard.mtime_ns if shard.etag is None else shard.etag

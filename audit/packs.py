@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 #: Folder of the lists, beside the families.
@@ -107,6 +108,12 @@ class Pack:
             for row in batch.to_pylist():
                 yield Member(self, **row)
 
+    def sizes(self) -> list[tuple[str, str, int]]:
+        """Shard, work key and bytes of all members, by shard."""
+        table = self.table()
+        columns = [table.column(name).to_pylist() for name in ("shard", "key", "bytes")]
+        return list(zip(*columns, strict=True))
+
     def names(self) -> Iterator[tuple[str, str]]:
         """Shard and work key of all members."""
         table = self.table()
@@ -143,8 +150,47 @@ def find(folder: Path, family: str, shard: str, key: str, replaced: Collection[P
         stamp = (folder / LISTS).stat().st_mtime_ns
     except FileNotFoundError:
         return None
-    found = _family(str(folder), family, stamp).find(shard, key)
-    return next((member for member in found if member.pack not in replaced), None)
+    return next(_family(str(folder), family, stamp, frozenset(replaced)).find(shard, key), None)
+
+
+def locate(
+    folder: Path, family: str, names: Sequence[tuple[str, str]], replaced: Collection[Pack] = ()
+) -> Located:
+    """Where packs hold parts of a family, all at once; see ``find``.
+
+    Args:
+        folder: Of the parts.
+        family: Of the parts.
+        names: Shard and work key of each part.
+        replaced: Packs that are about to go, and are not looked at.
+    """
+    try:
+        stamp = (folder / LISTS).stat().st_mtime_ns
+    except FileNotFoundError:
+        stamp = 0
+    held = _family(str(folder), family, stamp, frozenset(replaced))
+    return Located(held, held.numbers(names))
+
+
+@dataclass(frozen=True)
+class Located:
+    """Where packs hold some parts of a family.
+
+    Attributes:
+        numbers: The place of each part among the members of all packs; -1 where none holds it.
+    """
+
+    family: _Family
+    numbers: npt.NDArray[np.int64]
+
+    def packs(self) -> list[Pack | None]:
+        """The pack that holds each part; None where none does."""
+        return self.family.packs_of(self.numbers)
+
+    def told(self) -> list[dict[str, Any]]:
+        """What was committed beside the rows of each part that a pack holds, in order."""
+        lines = self.family.metadata(self.numbers[self.numbers >= 0])
+        return [json.loads(line) for line in lines]
 
 
 def forget() -> None:
@@ -155,14 +201,55 @@ def forget() -> None:
 class _Family:
     """The members of all packs of a family, by work key."""
 
-    def __init__(self, folder: Path, family: str) -> None:
-        self._packs = standing(folder, family)
+    def __init__(self, folder: Path, family: str, replaced: Collection[Pack]) -> None:
+        self._packs = [pack for pack in standing(folder, family) if pack not in replaced]
         self._tables = [pack.table() for pack in self._packs]
-        keys = [_leading(table.column("key")) for table in self._tables]
+        keys = [_leading(table.column("key").to_pylist()) for table in self._tables]
         every = np.concatenate([np.empty(0, np.uint64), *keys])
         self._order = np.argsort(every, kind="stable")
         self._keys = every[self._order]
         self._ends = np.cumsum([len(table) for table in self._tables])
+
+    def numbers(self, names: Sequence[tuple[str, str]]) -> npt.NDArray[np.int64]:
+        """The place of each part among all members, -1 where there is none."""
+        if not self._tables or not names:
+            return np.full(len(names), -1, np.int64)
+        wanted = _leading([key for _, key in names])
+        first = np.searchsorted(self._keys, wanted)
+        several = np.searchsorted(self._keys, wanted, side="right") - first
+        numbers = np.where(several > 0, self._order[np.minimum(first, len(self._order) - 1)], -1)
+        numbers[numbers >= 0] = self._checked(numbers, names)
+        for at in np.flatnonzero(
+            several > 1
+        ).tolist():  # the same leading digits, or a part that two packs hold
+            candidates = self._order[first[at] : first[at] + several[at]]
+            same = self._checked(candidates, [names[at]] * len(candidates))
+            numbers[at] = max(same.tolist())
+        return numbers
+
+    def _checked(
+        self, numbers: npt.NDArray[np.int64], names: Sequence[tuple[str, str]]
+    ) -> npt.NDArray[np.int64]:
+        """Of numbers that are not -1, in order, those whose member has the part's whole name; else -1."""
+        held = numbers >= 0
+        rows = pa.concat_tables(self._tables).select(["shard", "key"]).take(pa.array(numbers[held]))
+        chosen = [name for name, there in zip(names, held.tolist(), strict=True) if there]
+        same = np.ones(len(chosen), bool)
+        for column, values in zip(rows.columns, zip(*chosen, strict=True), strict=False):
+            same &= np.asarray(pc.equal(column, pa.array(values, pa.string())))
+        return np.where(same, numbers[held], -1)
+
+    def packs_of(self, numbers: npt.NDArray[np.int64]) -> list[Pack | None]:
+        which = np.searchsorted(self._ends, numbers, side="right").tolist()
+        missing = (numbers < 0).tolist()
+        return [None if absent else self._packs[at] for at, absent in zip(which, missing, strict=True)]
+
+    def metadata(self, numbers: npt.NDArray[np.int64]) -> list[str]:
+        if not len(numbers):
+            return []
+        rows = pa.concat_tables(self._tables).select(["metadata"]).take(pa.array(numbers))
+        lines: list[str] = rows.column("metadata").to_pylist()
+        return lines
 
     def find(self, shard: str, key: str) -> Iterator[Member]:
         leading = np.uint64(int(key[:16], 16))
@@ -178,15 +265,15 @@ class _Family:
 
 
 @lru_cache(maxsize=64)
-def _family(folder: str, family: str, stamp: int) -> _Family:
+def _family(folder: str, family: str, stamp: int, replaced: frozenset[Pack]) -> _Family:
     """The members of a family's packs; ``stamp`` changes with the folder of lists."""
     del stamp
-    return _Family(Path(folder), family)
+    return _Family(Path(folder), family, replaced)
 
 
-def _leading(keys: pa.ChunkedArray) -> npt.NDArray[np.uint64]:
+def _leading(keys: Sequence[str]) -> npt.NDArray[np.uint64]:
     """The first 64 bits of hexadecimal keys."""
-    joined = b"".join(bytes.fromhex(key[:16]) for key in keys.to_pylist())
+    joined = bytes.fromhex("".join([key[:16] for key in keys]))
     return np.frombuffer(joined, ">u8").astype(np.uint64)
 
 

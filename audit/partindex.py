@@ -8,9 +8,12 @@ the files against.
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from mmap import ACCESS_READ, mmap
 from typing import Any
 
 from audit.errors import ConfigurationError, FatalError
@@ -21,6 +24,10 @@ from audit.store import Part, Receipt, Store, digest_file, write_atomically
 
 FILE = "index.jsonl"
 _FOLDER = "parts/"
+#: Bytes, family, path and digest of a canonical line, whatever the footer between them holds.
+_FIELDS = re.compile(
+    rb'\{"bytes":([0-9]+),"family":"([^"\\]+)".*"path":"([^"\\]+)","sha256":"([0-9a-f]+)"', re.DOTALL
+)
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,7 @@ class Catalogue:
     @classmethod
     def recorded(cls, store: Store) -> Catalogue:
         """Of the parts that the index lists."""
-        return cls(lambda family: [entry.part for entry in read(store, lambda name: name == family)])
+        return cls(lambda family: list(_recorded(store, family)))
 
     def family(self, name: str) -> Sequence[Part]:
         """The parts of a family, in the index' order; none where it has none."""
@@ -93,44 +100,55 @@ def write(
     Raises:
         FatalError: A pack holds other parts than these.
     """
-    known = {line["path"]: line for line in _lines(store)}
-    lines: dict[str, str] = {}
-    used: dict[Pack, int] = {}
+    known = _raw(store)
+    lines: dict[str, bytes] = {}
+    used, loose = _apart(store, parts, replaced)
     unlisted: list[Part] = []
     committed = {each.part: Entry(each.part, each.size, each.sha256, each.metadata) for each in receipts}
-    for part in parts:
-        if (member := store.packed(part, replaced)) is not None:
-            used[member.pack] = used.get(member.pack, 0) + 1
-            continue
+    for part in loose:
         path = f"{_FOLDER}{part.relative}"
         listed = known.get(path)
-        same = listed is not None and listed.get("key") == part.key
-        if listed is not None and same:
-            lines[path] = _canonical(listed)
+        if listed is not None and f'"key":"{part.key}"'.encode() in listed:
+            lines[path] = listed
         elif part in committed:
-            lines[path] = committed[part].line()
+            lines[path] = committed[part].line().encode()
         else:
             unlisted.append(part)
     for entry in store.files.each(partial(_inspect, store), unlisted):
-        lines[f"{_FOLDER}{entry.part.relative}"] = entry.line()
+        lines[f"{_FOLDER}{entry.part.relative}"] = entry.line().encode()
     for pack, count in used.items():
         lines |= _pack_lines(pack, count, known)
     _save(store, lines)
 
 
+def _apart(
+    store: Store, parts: Iterable[Part], replaced: Collection[Pack]
+) -> tuple[Counter[Pack], Iterable[Part]]:
+    """How many of the parts each pack holds, and the parts that lie by themselves."""
+    if store.remote is not None:
+        return Counter(), parts
+    used, loose = Counter[Pack](), list[Part]()
+    for some, located in store.locate(parts, replaced):
+        for part, pack in zip(some, located.packs(), strict=True):
+            if pack is None:
+                loose.append(part)
+            else:
+                used[pack] += 1
+    return used, loose
+
+
 def add(store: Store, parts: Iterable[Part]) -> None:
     """Add parts to the index, but those that it lists."""
-    lines = {line["path"]: _canonical(line) for line in _lines(store)}
+    lines = _raw(store)
     for part in parts:
         path = f"{_FOLDER}{part.relative}"
         if path not in lines:
-            lines[path] = _inspect(store, part).line()
+            lines[path] = _inspect(store, part).line().encode()
     _save(store, lines)
 
 
-def _save(store: Store, lines: Mapping[str, str]) -> None:
-    text = "".join(f"{lines[path]}\n" for path in sorted(lines))
-    write_atomically(store.folder / FILE, text.encode())
+def _save(store: Store, lines: Mapping[str, bytes]) -> None:
+    write_atomically(store.folder / FILE, b"".join(lines[path] + b"\n" for path in sorted(lines)))
 
 
 def read(store: Store, wanted: Callable[[str], bool] = bool) -> Iterator[Entry]:
@@ -147,15 +165,33 @@ def read(store: Store, wanted: Callable[[str], bool] = bool) -> Iterator[Entry]:
             part = Part(line["family"], line["shard"], line["key"])
             yield Entry(part, line["bytes"], line["sha256"], line["metadata"])
             continue
-        if store.remote is not None:
-            raise ConfigurationError(
-                "this run was packed while it was a folder, and packs are not read on a store",
-                file=store.remote.address,
-                remedy="Copy it into a folder again, or audit into another address",
-            )
-        for member in Pack(store.folder, line["family"], line["pack"]).members():
+        for member in _pack(store, line).members():
             part = Part(line["family"], member.shard, member.key)
             yield Entry(part, member.bytes, line["sha256"], member.told())
+
+
+def _recorded(store: Store, family: str) -> Iterator[Part]:
+    """Parts of a family that the index lists, as ``read`` orders them; footers are not looked at."""
+    for line in _lines(store, lambda name: name == family and name != LISTS):
+        if "pack" in line:
+            yield from (Part(family, *name) for name in _pack(store, line).names())
+        else:
+            yield Part(family, line["shard"], line["key"])
+
+
+def _pack(store: Store, line: Mapping[str, Any]) -> Pack:
+    """The pack that a line speaks of.
+
+    Raises:
+        ConfigurationError: Of a run on an object store.
+    """
+    if store.remote is not None:
+        raise ConfigurationError(
+            "this run was packed while it was a folder, and packs are not read on a store",
+            file=store.remote.address,
+            remedy="Copy it into a folder again, or audit into another address",
+        )
+    return Pack(store.folder, line["family"], line["pack"])
 
 
 @dataclass(frozen=True)
@@ -170,7 +206,15 @@ class File:
 
 def files(store: Store) -> list[File]:
     """The files that the index lists, by path; lists of packs have the family ``packs``."""
-    return [File(line["path"], line["family"], line["bytes"], line["sha256"]) for line in _lines(store)]
+    found = []
+    for _, line in _scanned(store, bool):
+        if (fields := _FIELDS.match(line)) is not None:
+            size, family, path, digest = fields.groups()
+            found.append(File(path.decode(), family.decode(), int(size), digest.decode()))
+        else:
+            plain = json.loads(line)
+            found.append(File(plain["path"], plain["family"], plain["bytes"], plain["sha256"]))
+    return found
 
 
 def stage(store: Store, wanted: Callable[[str], bool]) -> None:
@@ -206,15 +250,62 @@ def _stage(store: Store, remote: ObjectFolder, entry: Entry) -> None:
 
 
 def _lines(store: Store, wanted: Callable[[str], bool] = bool) -> Iterator[dict[str, Any]]:
+    for _, line in _scanned(store, wanted):
+        yield json.loads(line)
+
+
+def _raw(store: Store) -> dict[str, bytes]:
+    """Lines by path."""
+    return {_path(line).decode(): line for _, line in _scanned(store, bool)}
+
+
+def _scanned(store: Store, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+    """Family and line of the families that are asked for.
+
+    Lines are sorted by path, so that those of one family stand together: of others only the ends are looked
+    for, and not at a million lines between them.
+    """
     path = store.folder / FILE
-    if not path.exists():
+    if not path.exists() or path.stat().st_size == 0:
         return
-    with path.open("rb") as lines:
-        for line in lines:
-            # A parser would look at every character of a million lines that nobody asked for.
-            family = line.partition(b'"family":"')[2].partition(b'"')[0].decode()
+    with path.open("rb") as handle, mmap(handle.fileno(), 0, access=ACCESS_READ) as content:
+        at = 0
+        while at < len(content):
+            stop = _stop(content, at)
+            line = content[at:stop]
+            family = _family(line).decode()
             if wanted(family):
-                yield json.loads(line)
+                yield family, line.removesuffix(b"\n")
+                at = stop
+            else:
+                at = _behind(content, stop, _family(line))
+
+
+def _behind(content: mmap, at: int, family: bytes) -> int:
+    """Where the first line begins, at that place or later, that is of another family."""
+    low, high = at, len(content)
+    while low < high:
+        middle = content.rfind(b"\n", low, (low + high) // 2) + 1 or low
+        stop = _stop(content, middle)
+        if _family(content[middle:stop]) == family:
+            low = stop
+        else:
+            high = middle
+    return low
+
+
+def _stop(content: mmap, at: int) -> int:
+    return content.find(b"\n", at) + 1 or len(content)
+
+
+def _path(line: bytes) -> bytes:
+    """Of a canonical line, in which the path comes after whatever a footer holds."""
+    return line.rpartition(b'"path":"')[2].partition(b'"')[0]
+
+
+def _family(line: bytes) -> bytes:
+    """Of a canonical line, in which the family comes before whatever a footer holds."""
+    return line.partition(b'"family":"')[2].partition(b'"')[0]
 
 
 def _canonical(plain: Mapping[str, Any]) -> str:
@@ -226,7 +317,7 @@ def _inspect(store: Store, part: Part) -> Entry:
     return Entry(part, size, digest, store.metadata(part))
 
 
-def _pack_lines(pack: Pack, used: int, known: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+def _pack_lines(pack: Pack, used: int, known: Mapping[str, bytes]) -> dict[str, bytes]:
     """Lines of a pack and its list, whose bytes tell the pack's members."""
     members = len(pack.table())
     if members != used:
@@ -239,7 +330,8 @@ def _pack_lines(pack: Pack, used: int, known: Mapping[str, Mapping[str, Any]]) -
     for relative, plain in told.items():
         path = f"{_FOLDER}{relative}"
         file = pack.folder / relative
-        listed = known.get(path)
-        fresh = {} if listed else {"bytes": file.stat().st_size, "sha256": digest_file(file)}
-        lines[path] = _canonical(listed or {"path": path, **plain, **fresh})
+        if (listed := known.get(path)) is None:
+            fresh = {"bytes": file.stat().st_size, "sha256": digest_file(file)}
+            listed = _canonical({"path": path, **plain, **fresh}).encode()
+        lines[path] = listed
     return lines

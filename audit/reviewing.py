@@ -59,7 +59,7 @@ def export(
     """
     _check_choice(file_format, list(FORMATS), "format", "--format")
     _check_choice(phase, list(PHASES), "phase", "--phase")
-    config, run_id = run.config(), run.manifest()["run_id"]
+    config, run_id = run.config(), run.header()["run_id"]
     people = 1 if phase == ADJUDICATION else reviewers or config.sampling.reviewers
     with run.connect() as db:
         drawn, controls = _drawn(db), _controls(run, config, db, run_id)
@@ -116,7 +116,7 @@ def take_in(run: Run, files: Sequence[Path]) -> list[str]:
     Returns:
         Notes for people: what was taken, what was left out and why.
     """
-    config, run_id = run.config(), run.manifest()["run_id"]
+    config, run_id = run.config(), run.header()["run_id"]
     with run.connect() as db:
         drawn = {each.draw.doc_id: each for each in _drawn(db)}
         sampling = config.sampling
@@ -180,8 +180,8 @@ def _write(contents: Any, out: Path) -> Iterator[Path]:
 
 def _rows(run: Run, drawn: Iterable[_Drawn]) -> Iterator[SampleRow]:
     config = run.config()
-    shards = {report.shard.shard: report.shard for report in reports.load(run.store.folder / reports.FILE)}
     known = {(each.shard, each.position): each for each in drawn}
+    shards = reports.shards(run.store.folder / reports.FILE, {shard for shard, _ in known})
     kept = text_cache.place(commitment(load_seed(run.sample)))
     for shard in sorted({shard for shard, _ in known}):
         wanted = {p: bytes.fromhex(each.text_digest) for (where, p), each in known.items() if where == shard}

@@ -18,6 +18,7 @@ from audit import database, lease, partindex, staging
 from audit.config import AuditConfig
 from audit.errors import AuditError, ConfigurationError, FatalError
 from audit.lease import Lease
+from audit.lineage import manifest
 from audit.lineage.journal import Journal
 from audit.mirror import Mirror
 from audit.object_stores import ObjectFolder, is_object_address
@@ -95,6 +96,12 @@ class Run:
         status = path.stat()
         return _parsed(path, (status.st_ino, status.st_size, status.st_mtime_ns))
 
+    def header(self) -> dict[str, Any]:
+        """The manifest but for its inputs, which name every shard; not to be changed."""
+        path = self.folder / MANIFEST
+        status = path.stat()
+        return _header(path, (status.st_ino, status.st_size, status.st_mtime_ns))
+
     def scorecard(self) -> dict[str, Any]:
         """The scorecard as it was last rendered.
 
@@ -106,7 +113,7 @@ class Run:
 
     def config(self) -> AuditConfig:
         """The configuration that the last pass ran under."""
-        return configuration.parse(self.manifest()["configuration"], file=str(self.folder / MANIFEST))
+        return configuration.parse(self.header()["configuration"], file=str(self.folder / MANIFEST))
 
     def connect(self, names: Collection[str] | None = None) -> duckdb.DuckDBPyConnection:
         """Open ``audit.duckdb`` read-only, from any working directory.
@@ -119,7 +126,7 @@ class Run:
             ConfigurationError: The run never came that far.
             FatalError: A part on the object store is not what the index says.
         """
-        db = database.connect(self._evaluated(database.FILE).parent)
+        db = database.connect(self._evaluated(database.FILE).parent, self.config().run.memory_bytes)
         partindex.stage(self.store, database.families(db, names).__contains__)
         return db
 
@@ -252,7 +259,14 @@ def _locked_now(handle: TextIO) -> bool:
 
 @lru_cache(maxsize=2)
 def _parsed(path: Path, stamp: tuple[int, int, int]) -> dict[str, Any]:
-    """A manifest, which names every shard and is asked for often; ``stamp`` changes with the file."""
+    """A manifest; ``stamp`` changes with the file."""
     del stamp
     loaded: dict[str, Any] = json.loads(path.read_bytes())
     return loaded
+
+
+@lru_cache(maxsize=2)
+def _header(path: Path, stamp: tuple[int, int, int]) -> dict[str, Any]:
+    """A manifest but for its inputs; ``stamp`` changes with the file."""
+    del stamp
+    return manifest.read(path)

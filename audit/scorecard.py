@@ -14,8 +14,9 @@ from typing import Any
 
 import duckdb
 
-from audit import disk_budget, views
+from audit import disk_budget
 from audit import scorecard_queries as queries
+from audit.aggregate_queries import ALARM_DOCUMENTS, ALARM_SHARE
 from audit.errors import FatalError
 from audit.model import WHOLE, Estimate, GateResult, Verdict
 
@@ -213,8 +214,8 @@ def _duplicates(
         "differences": diffs,
         "alarms": _rows(db, queries.ALARMS),
         "alarm_rule": {
-            "share": views.ALARM_SHARE,
-            "minimum_documents": views.ALARM_DOCUMENTS,
+            "share": ALARM_SHARE,
+            "minimum_documents": ALARM_DOCUMENTS,
             "total": _alarm_count(db),
         },
     }
@@ -270,7 +271,7 @@ def _next_steps(
         steps.append({"kind": "screen", "subject": "screens", "text": text})
     if alarms:
         text = (
-            f"Removing copies would take more than {views.ALARM_SHARE:.0%} of the documents of {alarms:,} "
+            f"Removing copies would take more than {ALARM_SHARE:.0%} of the documents of {alarms:,} "
             "sources or domains. Look at them under duplicates before anything is removed."
         )
         steps.append({"kind": "remediate", "subject": "duplicates", "text": text})

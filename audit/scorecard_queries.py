@@ -9,6 +9,7 @@ MAX_SLICE_VALUES = 100
 MAX_CLUSTERS = 20
 MAX_ALARMS = 20
 MAX_SHARDS = 20
+MAX_REASONS = 100
 
 #: Words that some evaluations carry before their reason; the outcome column says it already.
 REASON = "coalesce(nullif(trim(regexp_replace(reason, '^(skipped|failed):', '')), ''), 'no reason recorded')"
@@ -86,14 +87,20 @@ SELECT screen, evaluated, flagged, evaluated_tokens, flagged_tokens
 FROM slice_counts WHERE dimension = '{WHOLE}' ORDER BY screen
 """
 
+#: A screen that fails in a thousand ways is told of by its commonest ones; the sums stay whole.
 NOT_EVALUATED = f"""
 WITH reasons AS (SELECT screen, {REASON} AS reason, skipped, failed FROM evaluations), outcomes AS (
     SELECT screen, 'skipped' AS outcome, reason, sum(skipped) AS documents FROM reasons GROUP BY ALL
     UNION ALL
     SELECT screen, 'failed', reason, sum(failed) FROM reasons GROUP BY ALL
+), ranked AS (
+    SELECT *, least(row_number() OVER (PARTITION BY screen, outcome ORDER BY documents DESC, reason),
+                    {MAX_REASONS} + 1) AS place
+    FROM outcomes WHERE documents > 0
 )
-SELECT screen, outcome, reason, documents FROM outcomes WHERE documents > 0
-ORDER BY screen, outcome, documents DESC, reason
+SELECT screen, outcome, CASE WHEN place <= {MAX_REASONS} THEN min(reason)
+           ELSE format('{{:,}} other reasons', count(*)) END AS reason, sum(documents) AS documents
+FROM ranked GROUP BY screen, outcome, place ORDER BY screen, outcome, place
 """
 
 SLICES = f"""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from audit import scorecard
 from audit.errors import FatalError
 from audit.model import Estimate, GateResult, Verdict
-from audit.renderers import render
+from audit.renderers import RENDERERS, render
 
 SHARDS = [  # shard, documents, rejected, status, reason
     ("a0", 100, 3, "complete", None),
@@ -260,3 +260,48 @@ def test_values_that_json_does_not_know_are_refused(db):
 def test_numbers_that_are_not_finite_are_no_evidence(value):
     plain = scorecard._plain({"value": value})["value"]
     assert plain is None if not math.isfinite(value) else plain == value
+
+
+def test_a_hundred_thousand_shards_that_failed_are_counted_and_few_of_them_named(db):
+    db.execute(
+        """INSERT INTO shards SELECT format('x{:06}', n), format('x/{}.jsonl', n), format('{}.jsonl', n), 1,
+            NULL, 0, 0, 'failed', 'unreadable: no such file' FROM range(100_000) AS numbers(n)"""
+    )
+    card = build(db)
+    assert card["accounting"]["shards"] == {
+        "total": 100_003,
+        "complete": 1,
+        "truncated": 1,
+        "failed": 100_001,
+    }
+    assert len(card["accounting"]["incomplete_shards"]) == 20
+    assert any("100,002 of 100,003 shards" in step["text"] for step in card["next_steps"])
+    for name in RENDERERS:
+        page = render(card, name)
+        assert page.count("x0") < 100
+        assert len(page) < 300_000
+
+
+def test_reasons_of_what_was_not_evaluated_are_bounded_and_their_sums_are_whole(db):
+    db.execute(
+        """INSERT INTO shards SELECT format('x{}', n), 'u', 'n', 1, 'd', n + 1, 0, 'complete', NULL
+        FROM range(300) AS numbers(n)"""
+    )
+    screens = [name for (name,) in db.execute("SELECT DISTINCT screen FROM evaluations").fetchall()]
+    for screen in screens:
+        db.execute(
+            """INSERT INTO evaluations SELECT format('x{}', n), ?, 0, 0, n + 1, format('failed: way {}', n)
+            FROM range(300) AS numbers(n)""",
+            [screen],
+        )
+    db.execute("UPDATE slice_counts SET documents = documents + 45150 WHERE dimension = 'all'")
+    rows = [row for row in build(db)["not_evaluated"] if row["outcome"] == "failed"]
+    for screen in screens:
+        told = [row for row in rows if row["screen"] == screen]
+        failed = db.execute("SELECT sum(failed) FROM evaluations WHERE screen = ?", [screen]).fetchone()
+        assert len(told) == 101
+        assert sum(row["documents"] for row in told) == failed[0]
+        assert told[0] == {
+            "screen": screen, "outcome": "failed", "reason": "way 299", "documents": 300
+        }  # fmt: skip
+        assert told[-1]["reason"].endswith(" other reasons")

@@ -10,20 +10,24 @@ import hashlib
 import json
 import platform
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import unquote
 
+import pyarrow as pa
+
 import audit
 from audit.config import digest_json
+from audit.durable_files import written_atomically
 from audit.errors import ConfigurationError
-from audit.identifiers import mask_identifier
-from audit.store import write_atomically
+from audit.identifiers import mask_identifier, mask_identifiers
 
 SCHEMA_VERSION = 1
+_INPUTS = '\n  "inputs": '
 
 #: Extras of this distribution that cannot change a result.
 _TOOLING = {"dev", "bench", "peers"}
@@ -104,6 +108,7 @@ def build(
     Returns:
         Plain JSON data.
     """
+    ordered = sorted(inputs, key=lambda record: (record.name, record.shard))
     digests = [record.digest or f"unread {record.name}" for record in inputs]
     code = code_digest()
     return {
@@ -112,10 +117,7 @@ def build(
         "corpus": corpus,
         "configuration": _redact(dict(configuration)),
         "configuration_digest": configuration_digest,
-        "inputs": [
-            {**asdict(record), "uri": present(record.uri), "name": present(record.name)}
-            for record in sorted(inputs, key=lambda record: (record.name, record.shard))
-        ],
+        "inputs": _presented(ordered),
         "code": {"version": audit.__version__, "digest": code},
         "packages": dict(sorted(packages.items())),
         "python": {"implementation": platform.python_implementation(), "version": platform.python_version()},
@@ -128,10 +130,49 @@ def build(
     }
 
 
+def _presented(records: Sequence[InputRecord]) -> list[dict[str, Any]]:
+    uris, names = (present_all([getattr(record, name) for record in records]) for name in ("uri", "name"))
+    told = zip(records, uris, names, strict=True)
+    return [{**vars(record), "uri": uri, "name": name} for record, uri, name in told]
+
+
 def write(path: Path, manifest: Mapping[str, Any]) -> None:
     """Put the manifest in place in one step, as JSON with sorted keys and an indent of 2."""
-    text = json.dumps(manifest, sort_keys=True, indent=2, ensure_ascii=True, allow_nan=False)
-    write_atomically(path, text.encode("ascii") + b"\n")
+    with written_atomically(path) as handle:
+        for piece in _pieces(manifest):
+            handle.write(piece.encode("ascii"))
+
+
+def _pieces(manifest: Mapping[str, Any]) -> Iterator[str]:
+    """The JSON, its long list of inputs one by one."""
+    inputs = manifest.get("inputs", ())
+    if not inputs:
+        yield _indented(manifest) + "\n"
+        return
+    head, _, tail = _indented({**manifest, "inputs": []}).partition(f"{_INPUTS}[]")
+    yield f"{head}{_INPUTS}["
+    between = "\n    "
+    for record in inputs:
+        yield between + _indented(record).replace("\n", "\n    ")
+        between = ",\n    "
+    yield f"\n  ]{tail}\n"
+
+
+def _indented(value: object) -> str:
+    return json.dumps(value, sort_keys=True, indent=2, ensure_ascii=True, allow_nan=False)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """What ``write`` wrote, but for the inputs, of which there may be a hundred thousand."""
+    with path.open("rb") as handle, mmap(handle.fileno(), 0, access=ACCESS_READ) as content:
+        start = content.find(f"{_INPUTS}[\n".encode())
+        stop = content.find(b"\n  ]", start)
+        if start < 0 or stop < 0:
+            text = content[:]
+        else:  # no other list ends at this indent before its own end
+            text = content[:start] + f"{_INPUTS}[".encode() + content[stop:]
+    told: dict[str, Any] = json.loads(text)
+    return {name: value for name, value in told.items() if name != "inputs"}
 
 
 def run_id(configuration_digest: str, input_digests: Sequence[str], code: str) -> str:
@@ -217,6 +258,13 @@ def _requirements(lines: Sequence[str], extras: frozenset[str]) -> list[_Require
 
 def _normalise(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def present_all(names: Sequence[str]) -> list[str]:
+    """See ``present``."""
+    redacted = pa.array([redact_uri(name) for name in names], pa.string())
+    masked: list[str] = mask_identifiers(redacted).to_pylist()
+    return masked
 
 
 def present(name: str) -> str:

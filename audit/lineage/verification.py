@@ -7,6 +7,7 @@ entries those of incomplete lines that a crash left. What none of them accounts 
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import tempfile
@@ -26,6 +27,9 @@ JOURNAL = "journal.jsonl"
 
 #: One canonical JSON line a part, sorted by path: {"path" (relative to the run), "bytes", "sha256", …}.
 PARTS_INDEX = "parts/index.jsonl"
+
+#: Files that wait for a thread: of a million, few are held at a time.
+_AT_ONCE = 4096
 
 #: Events whose data carry ``files``: relative path -> SHA-256. The last ``completed`` counts; of
 #: ``judged``, every one, the last for each file.
@@ -162,7 +166,7 @@ def _parts(place: Place, expected: Mapping[str, _Expected]) -> tuple[dict[str, _
     if lines is None:
         return {}, []  # reported as missing with the other files
     parts, problems = {}, []
-    for number, line in enumerate(lines.splitlines(), 1):
+    for number, line in enumerate(io.BytesIO(lines), 1):
         part = _index_line(line)
         if part is None:
             problems.append(Problem(PARTS_INDEX, f"line {number} is not an entry of the index", RESTORE))
@@ -183,8 +187,12 @@ def _index_line(line: bytes) -> dict[str, Any] | None:
 
 def _check(place: Place, expected: Mapping[str, _Expected]) -> list[tuple[Problem | None, int | None]]:
     """Read every file that is accounted for; yields what is wrong and how many bytes were read."""
+    names, found = sorted(expected), list[tuple[Problem | None, int | None]]()
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(lambda name: _check_file(place, name, expected[name]), sorted(expected)))
+        for start in range(0, len(names), _AT_ONCE):
+            some = names[start : start + _AT_ONCE]
+            found += pool.map(lambda name: _check_file(place, name, expected[name]), some)
+    return found
 
 
 def _check_file(place: Place, name: str, expected: _Expected) -> tuple[Problem | None, int | None]:

@@ -20,6 +20,7 @@ from audit.sources.objects import find_objects
 
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.\-]*)://", re.IGNORECASE)
 _THREADS = 16
+_MOST_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -59,13 +60,22 @@ def make_plan(
             files[file.uri] = max(files.get(file.uri, file), file, key=lambda f: (len(f.name), f.name))
     names = _unique_names(list(files.values()))
     with ThreadPoolExecutor(_THREADS) as pool:  # looking into objects is waiting
-        cut = pool.map(lambda f: _shards(f, names[f.uri], finder.source(f.uri), shard_bytes), files.values())
-        shards = [shard for some in cut for shard in some]
+
+        def cut(some: Sequence[InputFile]) -> list[Shard]:
+            return [s for f in some for s in _shards(f, names[f.uri], finder.source(f.uri), shard_bytes)]
+
+        shards = [shard for some in pool.map(cut, _grouped(list(files.values()))) for shard in some]
     shards += _unique_streams(streamed.values(), {s.name for s in shards})
     shards.sort(key=_order)
     skipped = {uri: size for uri, size in finder.skipped.items() if uri not in files}
     sizes = {uri: size for uri, size in skipped.items() if is_object_address(uri)}
     return InputPlan(tuple(shards), tuple(sorted(skipped)), sizes)
+
+
+def _grouped(files: Sequence[InputFile]) -> list[Sequence[InputFile]]:
+    """Files of a task: a task each costs more than looking into a hundred thousand small ones."""
+    size = max(1, min(len(files) // (4 * _THREADS), _MOST_AT_ONCE))
+    return [files[start : start + size] for start in range(0, len(files), size)]
 
 
 def arrivals(

@@ -3,6 +3,8 @@
 import json
 import platform
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -158,3 +160,30 @@ def test_redacts_credentials_and_nothing_else(given, redacted):
 def test_redaction_is_total_and_final(text, secret):
     once = redact_uri(f"https://ann:{secret}@example.com/{text}?token={secret}")
     assert redact_uri(once) == once
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    st.dictionaries(st.text() | st.sampled_from(["inputs", "a"]), VALUES, max_size=4),
+    st.lists(st.fixed_dictionaries({"name": st.text(), "bytes": st.integers()}), max_size=4),
+)
+def test_a_manifest_is_plain_json_and_can_be_read_without_its_inputs(content, inputs):
+    whole = {**content, "configuration": {"inputs": ["x", {"inputs": []}]}, "inputs": inputs}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "manifest.json"
+        manifest.write(path, whole)
+        text, header = path.read_text(encoding="ascii"), manifest.read(path)
+    assert text == json.dumps(whole, sort_keys=True, indent=2) + "\n"
+    assert header == {name: value for name, value in whole.items() if name != "inputs"}
+
+
+def test_many_names_are_shown_like_each_by_itself():
+    names = ["s3://bucket/x?sig=1&v=2", "mail ann@example.com.jsonl", "plain.jsonl", "", "ünïcode"]
+    assert manifest.present_all(names) == [manifest.present(name) for name in names]
+    assert manifest.present_all([]) == []
