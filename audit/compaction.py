@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from audit import packs, partindex
+from audit.durable_files import sync_files
 from audit.engines import Engine
+from audit.errors import FatalError
 from audit.packs import LIST_SCHEMA, LISTS, PREFIX, SUFFIX, Pack
 from audit.store import (
     ROW_GROUP_ROWS,
@@ -123,10 +124,14 @@ def compact(
 def _plan(
     store: Store, family: str, parts: Sequence[Part], known: Mapping[str, str], target: int
 ) -> tuple[list[PackTask], list[str]]:
-    """Packs to write, and relative paths of what they replace."""
+    """Packs to write, and relative paths of what they replace.
+
+    Raises:
+        FatalError: A pack that has to be written anew is not what the index says.
+    """
     current = {(part.shard, part.key) for part in parts}
     standing = packs.standing(store.folder, family)
-    held = {pack: [(m.shard, m.key, m.bytes) for m in pack.members()] for pack in standing}
+    held = {pack: pack.sizes() for pack in standing}
     stale = {pack for pack, members in held.items() if any(m[:2] not in current for m in members)}
     small = {p for p in standing if p not in stale and sum(m[2] for m in held[p]) < target}
     loose, doubled = _loose(
@@ -134,6 +139,13 @@ def _plan(
     )
     if not stale and len(loose) + len(small) < LEAST_FILES:
         return [], doubled
+    if changed := sorted(pack.relative for pack in stale if not _is_as_listed(pack, known)):
+        raise FatalError(
+            f"{changed[0]} is not what the index of parts says, and {len(changed)} such packs hold parts "
+            "that are kept: see `audit verify`. Remove those packs and lists, then give the same command: "
+            "what they held is computed again"
+        )
+    small = {pack for pack in small if _is_as_listed(pack, known)}
     sources = [_Source(part, size, None) for part, size in loose]
     for pack in (*stale, *small):
         kept = [m for m in held[pack] if m[:2] in current]
@@ -145,6 +157,12 @@ def _plan(
         if pack not in written:
             gone += [pack.relative, pack.relative_list]
     return [task for task in tasks if task.pack not in small], gone
+
+
+def _is_as_listed(pack: Pack, known: Mapping[str, str]) -> bool:
+    """Whether rows and list of a pack are what the index says; otherwise nobody may sign them again."""
+    files = {pack.relative: pack.path, pack.relative_list: pack.list_path}
+    return all(known[name] == digest_file(path) for name, path in files.items() if name in known)
 
 
 def _loose(
@@ -159,10 +177,11 @@ def _loose(
     One that is not what the index says stays where it is: ``audit verify`` must find it.
     """
     found, doubled = [], []
+    present = store.files.present(part.relative for part in parts)
     for part in parts:
-        path = store.path(part)
-        if not path.exists():
+        if part.relative not in present:
             continue
+        path = store.path(part)
         if (part.shard, part.key) in packed:
             doubled.append(part.relative)
         elif (size := path.stat().st_size) * _SMALL < target:
@@ -212,9 +231,7 @@ def write_pack(task: PackTask) -> int:
         with pa.OSFile(str(listing), "wb") as sink, pa.ipc.new_file(sink, LIST_SCHEMA) as writer:
             writer.write_table(table.combine_chunks())
         size = rows.stat().st_size
-        for path in (rows, listing):
-            with path.open("rb") as handle:
-                os.fsync(handle.fileno())
+        sync_files([rows, listing])
         for target in (pack.path, pack.list_path):
             target.parent.mkdir(parents=True, exist_ok=True)
         rows.replace(pack.path)
@@ -230,19 +247,20 @@ def _write_rows(task: PackTask, path: Path) -> pa.Table:
     """Write the members' rows; returns the list."""
     schema = task.store.read(task.parts[0]).schema.remove_metadata()
     columns: dict[str, list[object]] = {name: [] for name in LIST_SCHEMA.names}
-    start, pending = 0, list[pa.Table]()
+    start, pending, waiting = 0, list[pa.Table](), 0
     with pq.ParquetWriter(path, schema, compression="zstd", compression_level=3, write_statistics=True) as to:
         for part in task.parts:
-            rows = task.store.read(part)
-            told = json.dumps(task.store.metadata(part), sort_keys=True, ensure_ascii=False)
-            values = (part.shard, part.key, start, len(rows), task.store.size(part), told)
+            rows, metadata, size = task.store.whole(part)
+            told = json.dumps(metadata, sort_keys=True, ensure_ascii=False)
+            values = (part.shard, part.key, start, len(rows), size, told)
             for column, value in zip(columns.values(), values, strict=True):
                 column.append(value)
             start += len(rows)
+            waiting += len(rows)
             pending.append(_plain(rows))
-            if sum(len(table) for table in pending) >= _GROUP_ROWS:
+            if waiting >= _GROUP_ROWS:
                 _flush(to, pending, schema)
-                pending = []
+                pending, waiting = [], 0
         if pending:
             _flush(to, pending, schema)
     return pa.table(columns, schema=LIST_SCHEMA)

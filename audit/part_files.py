@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -88,6 +89,22 @@ class PartFiles(Protocol):
         ...
 
 
+def _by_family(names: Iterable[str]) -> dict[str, list[str]]:
+    """Names by the folder that they lie in."""
+    families: dict[str, list[str]] = {}
+    for name in names:
+        families.setdefault(name.rpartition("/")[0], []).append(name)
+    return families
+
+
+def _listed(folder: Path) -> list[str]:
+    """Names of what lies in a folder; none where there is no such folder."""
+    try:
+        return os.listdir(folder)  # noqa: PTH208 - a hundred thousand names, and no need of paths
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
 @dataclass(frozen=True)
 class LocalFiles:
     """Parts in a folder."""
@@ -96,13 +113,21 @@ class LocalFiles:
 
     def names(self, below: str = "", family: str = "*") -> Iterator[str]:
         """See ``PartFiles.names``."""
-        for path in sorted((self.folder / below).glob(f"{family}/*.parquet")):
-            if not path.parent.name.startswith("."):
-                yield path.relative_to(self.folder).as_posix()
+        for each in sorted(_listed(self.folder / below)) if family == "*" else [family]:
+            if not each.startswith("."):
+                names = sorted(_listed(self.folder / below / each))
+                yield from (f"{below}{each}/{name}" for name in names if name.endswith(".parquet"))
 
     def present(self, names: Iterable[str]) -> set[str]:
         """See ``PartFiles.present``."""
-        return {name for name in names if (self.folder / name).exists()}
+        found: set[str] = set()
+        for family, wanted in _by_family(names).items():
+            if len(wanted) < _LIST_FROM:
+                found.update(name for name in wanted if (self.folder / name).exists())
+            else:
+                standing = set(_listed(self.folder / family))
+                found.update(name for name in wanted if name.rpartition("/")[2] in standing)
+        return found
 
     def source(self, name: str) -> Source:
         """See ``PartFiles.source``."""
@@ -171,11 +196,8 @@ class StagedFiles:
 
     def present(self, names: Iterable[str]) -> set[str]:
         """See ``PartFiles.present``."""
-        families: dict[str, list[str]] = {}
-        for name in names:
-            families.setdefault(name.rpartition("/")[0], []).append(name)
         found: set[str] = set()
-        for family, wanted in families.items():
+        for family, wanted in _by_family(names).items():
             if len(wanted) < _LIST_FROM:
                 found.update(name for name in wanted if self.remote.head(name) is not None)
             else:

@@ -19,9 +19,11 @@ from audit.dimensions import PRESENT, REPORTED, banded
 from audit.domains import Classification
 from audit.screens import Screen, is_corpus_wide
 from audit.store import Part, Receipt, Store
+from audit.workkeys import KeyTemplate, hole
 
 SLICES, CELLS, FINDING_CELLS = "slices", "cells", "finding_cells"
 FAMILIES = (SLICES, CELLS, FINDING_CELLS)
+_INPUTS = "the inputs"
 UNDATED = "undated"
 NO_SCORE = "none"
 
@@ -58,6 +60,10 @@ class Slicing:
         return [s for s in self.screens if is_corpus_wide(s)]
 
 
+#: Templates of work keys under the slicing with that identity.
+_last_templates: dict[int, tuple[Slicing, dict[str, KeyTemplate]]] = {}
+
+
 @dataclass(frozen=True)
 class SliceTask:
     """A shard whose parts stand, by family -> work key."""
@@ -69,17 +75,28 @@ class SliceTask:
 
 def slice_keys(task: SliceTask) -> dict[str, Part]:
     """The parts that a task brings up to date."""
-    inputs = [f"{family}:{key}" for family, key in sorted(task.keys.items())]
-    how = task.slicing
+    inputs = {_INPUTS: [f"{family}:{key}" for family, key in sorted(task.keys.items())]}
+    templates = _templates(task.slicing)
+    return {family: Part(family, task.shard, template.key(inputs)) for family, template in templates.items()}
+
+
+def _templates(how: Slicing) -> dict[str, KeyTemplate]:
+    """Family -> its work keys; those of the last slicing that this process saw are kept."""
+    held = _last_templates.get(id(how))
+    if held is not None and held[0] is how:
+        return held[1]
     parameters = {
         "bands": list(how.bands),
         "domains": domains.digest(how.classification),
         "present": list(how.present),
     }
-    return {
-        family: Part(family, task.shard, workkeys.derived_key(family, "audit.slicing", inputs, parameters))
-        for family in FAMILIES
+    inputs = hole(_INPUTS)
+    templates = {
+        family: workkeys.derived_template(family, "audit.slicing", inputs, parameters) for family in FAMILIES
     }
+    _last_templates.clear()
+    _last_templates[id(how)] = how, templates
+    return templates
 
 
 def slice_shard(task: SliceTask) -> tuple[Receipt, ...]:
@@ -105,7 +122,7 @@ def slice_shard(task: SliceTask) -> tuple[Receipt, ...]:
         CELLS: _cells(task.slicing, dimensions, documents, measured, states),
         FINDING_CELLS: _finding_cells(dimensions, measured),
     }
-    receipts = [store.write(parts[family], table, {}) for family, table in tables.items()]
+    receipts = store.write_all([(parts[family], table) for family, table in tables.items()], {})
     return tuple(receipt for receipt in receipts if receipt is not None)
 
 

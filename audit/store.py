@@ -10,30 +10,33 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import shutil
-import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from audit import packs, staging
 from audit.durable_files import digest_file, disk_errors, locked_folder, sync_folder, write_atomically
+from audit.errors import FatalError
 from audit.object_stores import ObjectFolder
 from audit.part_files import LocalFiles, PartFiles, Source, StagedFiles
+from audit.part_writer import METADATA_KEY, ROW_GROUP_ROWS, Part, PartWriter, Receipt, commit_all
 
 __all__ = [
     "ROW_GROUP_ROWS",
+    "SCRATCH",
     "Part",
     "PartWriter",
     "Receipt",
     "Store",
+    "commit_all",
     "digest_file",
     "disk_errors",
     "locked_folder",
@@ -42,40 +45,10 @@ __all__ = [
     "write_atomically",
 ]
 
-ROW_GROUP_ROWS = 65_536
-_METADATA_KEY = b"audit"
+#: Folder of half-written files below the parts; on an object store of what workers elsewhere tell the driver.
+SCRATCH = ".tmp"
 _RETIRED = ".retired/"
 _RETIRED_INDEX = f"{_RETIRED}index.json"
-
-
-@dataclass(frozen=True)
-class Part:
-    """Names a part; ``key`` is its work key (64 hex digits)."""
-
-    family: str
-    shard: str
-    key: str
-
-    @property
-    def relative(self) -> str:
-        """Path below ``parts/``."""
-        return f"{self.family}/{self.shard}.{self.key[:16]}.parquet"
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """A part as it was committed; spares whoever makes the index of parts a reading.
-
-    Attributes:
-        size: Bytes.
-        sha256: Of its bytes, hex.
-        metadata: What was committed beside the rows.
-    """
-
-    part: Part
-    size: int
-    sha256: str
-    metadata: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -122,7 +95,7 @@ class Store:
         """Those of the parts that stand; retired ones are brought back."""
         files, wanted = self.files, {part.relative: part for part in parts}
         found = files.present(wanted)
-        found |= {name for name, part in wanted.items() if name not in found and self._in_pack(part)}
+        found |= self._in_packs([part for name, part in wanted.items() if name not in found])
         retired = files.present(_RETIRED + name for name in wanted if name not in found)
         if retired:
             known = self._retired_digests()
@@ -142,20 +115,43 @@ class Store:
             return None
         return packs.find(self.folder, part.family, part.shard, part.key, replaced)
 
-    def _in_pack(self, part: Part) -> bool:
-        """Whether a pack holds the part; a retired pack is brought back."""
-        if self.remote is not None or self.packed(part) is not None:
-            return self.remote is None
+    def locate(
+        self, parts: Iterable[Part], replaced: Collection[packs.Pack] = ()
+    ) -> Iterator[tuple[list[Part], packs.Located]]:
+        """Yield the parts of each family, and where packs hold them; see ``packed``."""
+        families: dict[str, list[Part]] = {}
+        for part in parts:
+            families.setdefault(part.family, []).append(part)
+        for family, some in families.items():
+            yield some, packs.locate(self.folder, family, [(part.shard, part.key) for part in some], replaced)
+
+    def _in_packs(self, parts: Sequence[Part]) -> set[str]:
+        """Relative paths of the parts that packs hold; retired packs are brought back."""
+        if self.remote is not None:
+            return set()
+        found: set[str] = set()
+        for some, located in self.locate(parts):
+            missing = [part for part, number in zip(some, located.numbers, strict=True) if number < 0]
+            if missing and self._bring_packs_back(missing):
+                names = [(part.shard, part.key) for part in some]
+                located = packs.locate(self.folder, some[0].family, names)
+            held = zip(some, located.numbers.tolist(), strict=True)
+            found |= {part.relative for part, number in held if number >= 0}
+        return found
+
+    def _bring_packs_back(self, parts: Sequence[Part]) -> bool:
+        """Bring retired packs back that hold some of these parts of a family; whether there were any."""
         retired = self.folder / _RETIRED
-        member = packs.find(retired, part.family, part.shard, part.key)
-        if member is None or not member.pack.path.exists():
-            return False
-        for relative in (member.pack.relative, member.pack.relative_list):
-            (self.folder / relative).parent.mkdir(parents=True, exist_ok=True)
-            with suppress(FileNotFoundError):  # another worker was faster
-                (retired / relative).replace(self.folder / relative)
-        packs.forget()
-        return self.packed(part) is not None
+        located = packs.locate(retired, parts[0].family, [(part.shard, part.key) for part in parts])
+        back = [pack for pack in dict.fromkeys(located.packs()) if pack is not None and pack.path.exists()]
+        for pack in back:
+            for relative in (pack.relative, pack.relative_list):
+                (self.folder / relative).parent.mkdir(parents=True, exist_ok=True)
+                with suppress(FileNotFoundError):  # another worker was faster
+                    (retired / relative).replace(self.folder / relative)
+        if back:
+            packs.forget()
+        return bool(back)
 
     def _bring_back(self, name: str, known: Mapping[str, str]) -> bool:
         # In a folder, ``drop_untrusted`` has looked at every retired part.
@@ -165,27 +161,78 @@ class Store:
         self.files.move(_RETIRED + name, name)
         return True
 
-    def writer(self, family: str, schema: pa.Schema) -> PartWriter:
-        """A writer whose part gets its name when it is committed."""
-        return PartWriter(self, family, schema)
+    def writer(self, family: str, schema: pa.Schema, group_rows: int = ROW_GROUP_ROWS) -> PartWriter:
+        """A writer whose part gets its name when it is committed; see ``PartWriter``."""
+        return PartWriter(self.scratch, family, schema, self.files.place, group_rows)
 
     def write(self, part: Part, table: pa.Table, metadata: Mapping[str, Any]) -> Receipt | None:
         """Write a whole part at once; see ``PartWriter.commit``."""
-        with self.writer(part.family, table.schema) as writer:
-            writer.add(table)
-            return writer.commit(part, metadata)
+        return self.write_all([(part, table)], metadata)[0]
+
+    def write_all(
+        self, tables: Sequence[tuple[Part, pa.Table]], metadata: Mapping[str, Any]
+    ) -> list[Receipt | None]:
+        """Write whole parts at once; see ``commit_all``."""
+        with ExitStack() as stack:
+            finished = []
+            for part, table in tables:
+                writer = stack.enter_context(self.writer(part.family, table.schema))
+                writer.add(table)
+                finished.append((writer, part, metadata))
+            return commit_all(finished)
 
     def read(self, part: Part, columns: list[str] | None = None) -> pa.Table:
         """Read a part's columns."""
         if self._lies_in_pack(part) and (member := self.packed(part)) is not None:
             return member.read(columns)
-        return pq.read_table(self.files.source(part.relative), columns=columns, partitioning=None)
+        with pq.ParquetFile(self.files.source(part.relative), pre_buffer=True) as file:
+            return _rows(file, columns)
+
+    def rows(self, part: Part, positions: pa.Array, columns: Sequence[str] | None = None) -> pa.Table:
+        """Read the rows at some positions, in their order: ``position``, and all or some columns.
+
+        Of a part's own file, row groups that hold none of them are not read.
+
+        Raises:
+            FatalError: The part has no such row.
+        """
+        wanted = None if columns is None else ["position", *columns]
+        if self._lies_in_pack(part) and (member := self.packed(part)) is not None:
+            table = member.read(wanted)
+        else:
+            table = _row_groups_at(self.files.source(part.relative), positions, wanted)
+        at = pc.index_in(positions, value_set=table.column("position").combine_chunks())
+        if at.null_count:
+            raise FatalError(f"{part.relative} lacks documents that the run has; see `audit verify`")
+        return table.take(at).combine_chunks()
 
     def metadata(self, part: Part) -> dict[str, Any]:
         """What was committed beside the rows."""
         if self._lies_in_pack(part) and (member := self.packed(part)) is not None:
             return member.told()
         return read_metadata(self.files.source(part.relative))
+
+    def told(self, parts: Sequence[Part]) -> list[dict[str, Any]]:
+        """What was committed beside the rows of many parts that stand, in their order; see ``metadata``."""
+        found: dict[Part, dict[str, Any]] = {}
+        loose = parts
+        if self.remote is None:
+            present = self.files.present(part.relative for part in parts)
+            loose = [part for part in parts if part.relative in present]
+            for some, located in self.locate(part for part in parts if part.relative not in present):
+                held = [part for part, number in zip(some, located.numbers, strict=True) if number >= 0]
+                found |= zip(held, located.told(), strict=True)
+                loose += [part for part in some if part not in found]
+        found |= zip(loose, self.files.each(self.metadata, loose), strict=True)
+        return [found[part] for part in parts]
+
+    def whole(self, part: Part) -> tuple[pa.Table, dict[str, Any], int]:
+        """Its rows, what was committed beside them, and ``size``, in one go."""
+        if self.remote is not None or self._lies_in_pack(part):
+            return self.read(part), self.metadata(part), self.size(part)
+        with pq.ParquetFile(self.path(part)) as file:
+            told: dict[str, Any] = json.loads(file.metadata.metadata[METADATA_KEY])
+            return _rows(file, None), told, self.path(part).stat().st_size
 
     def _lies_in_pack(self, part: Part) -> bool:
         return self.remote is None and not self.path(part).exists()
@@ -208,18 +255,23 @@ class Store:
         Returns:
             SHA-256 of the index of retired parts, to be journaled; None when none was moved.
         """
-        keep, files = {part.relative for part in current}, self.files
+        stay, files = list(current), self.files
 
         def move(name: str) -> tuple[str, str]:
             digest = known.get(name) or files.inspect(name)[1]
             files.move(name, _RETIRED + name)
             return name, digest
 
-        gone = [name for name in self.current() if name not in keep]
+        gone = dict.fromkeys(self.current())
+        for part in stay:
+            gone.pop(part.relative, None)
+        used = {pack for _, located in self.locate(stay) for pack in set(located.packs())}
         for pack in packs.standing(self.folder):
-            if not any(Part(pack.family, *member).relative in keep for member in pack.names()):
-                gone += [pack.relative_list, pack.relative]  # without its list a pack is not looked at
-        moved = dict(files.each(move, gone))
+            if pack not in used:
+                gone |= dict.fromkeys(
+                    (pack.relative_list, pack.relative)
+                )  # the list first: without it no pack
+        moved = dict(files.each(move, list(gone)))
         packs.forget()
         if not moved:
             return None
@@ -275,11 +327,13 @@ class Store:
     def clear_scratch(self) -> None:
         """Drop what a killed process left half-written. Only while holding the run's lock."""
         shutil.rmtree(self.scratch, ignore_errors=True)
+        if self.remote is not None:
+            self.files.each(self.files.remove, [info.key for info in self.remote.list(f"{SCRATCH}/")])
 
     @property
     def scratch(self) -> Path:
         """Folder of half-written files, on the same file system as the parts."""
-        return self.folder / ".tmp"
+        return self.folder / SCRATCH
 
 
 def _arrived(folder: Path, remote: ObjectFolder | None) -> Store:
@@ -289,65 +343,28 @@ def _arrived(folder: Path, remote: ObjectFolder | None) -> Store:
     return Store(staging.folder(remote.address) / "parts", remote, keep=False)
 
 
-class PartWriter:
-    """Streams batches into a temporary file; ``commit`` names it and puts it in place in one step."""
+def _row_groups_at(source: Source, positions: pa.Array, columns: list[str] | None) -> pa.Table:
+    """The row groups of a part that may hold a row at one of the positions."""
+    ordered = np.sort(np.asarray(positions))
+    with pq.ParquetFile(source) as file:
+        leaf = [file.schema.column(n).path for n in range(len(file.schema))].index("position")
+        groups = []
+        for group in range(file.num_row_groups):
+            bounds = file.metadata.row_group(group).column(leaf).statistics
+            first, behind = np.searchsorted(ordered, [bounds.min, bounds.max + 1])
+            if first < behind:
+                groups.append(group)
+        return file.read_row_groups(groups, columns=columns)
 
-    def __init__(self, store: Store, family: str, schema: pa.Schema) -> None:
-        self._store, self._family = store, family
-        store.scratch.mkdir(parents=True, exist_ok=True)
-        self._path = store.scratch / f"{family}-{uuid.uuid4().hex}"
-        self._pending: list[pa.Table] = []
-        self._rows = 0
-        self._schema = schema
-        with disk_errors():
-            self._writer = pq.ParquetWriter(
-                self._path, schema, compression="zstd", compression_level=3, write_statistics=True
-            )
 
-    def __enter__(self) -> PartWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._path.exists():
-            self._writer.close()
-            self._path.unlink()
-
-    def add(self, table: pa.Table | pa.RecordBatch) -> None:
-        """Append rows; row groups are cut by row count, so that the bytes depend on the rows alone."""
-        if isinstance(table, pa.RecordBatch):
-            table = pa.Table.from_batches([table])
-        self._pending.append(table.cast(self._schema))
-        self._rows += table.num_rows
-        while self._rows >= ROW_GROUP_ROWS:
-            whole = pa.concat_tables(self._pending)
-            self._flush(whole.slice(0, ROW_GROUP_ROWS))
-            self._pending = [whole.slice(ROW_GROUP_ROWS)]
-            self._rows -= ROW_GROUP_ROWS
-
-    def commit(self, part: Part, metadata: Mapping[str, Any]) -> Receipt | None:
-        """Close, sync and move into place; None when another worker's part stands there already."""
-        if self._rows:
-            self._flush(pa.concat_tables(self._pending))
-        told = {**metadata, "work_key": part.key}
-        text = json.dumps(told, sort_keys=True, ensure_ascii=False)
-        self._writer.add_key_value_metadata({_METADATA_KEY: text.encode()})
-        with disk_errors():
-            self._writer.close()
-            with self._path.open("rb") as handle:
-                os.fsync(handle.fileno())
-            receipt = Receipt(part, self._path.stat().st_size, digest_file(self._path), told)
-            return receipt if self._store.files.place(self._path, part.relative) else None
-
-    def _flush(self, table: pa.Table) -> None:
-        with disk_errors():
-            # Chunk boundaries follow the batches; one chunk a column keeps the pages independent of them.
-            self._writer.write_table(table.combine_chunks(), row_group_size=ROW_GROUP_ROWS)
+def _rows(file: pq.ParquetFile, columns: list[str] | None) -> pa.Table:
+    """A part's columns, in the order asked for."""
+    rows = file.read(columns=columns).replace_schema_metadata(None)
+    return rows if columns is None else rows.select(columns)
 
 
 def read_metadata(source: Source) -> dict[str, Any]:
     """What ``PartWriter.commit`` stored in a part's footer."""
-    stored = pq.read_metadata(source).metadata[_METADATA_KEY]
+    stored = pq.read_metadata(source).metadata[METADATA_KEY]
     parsed: dict[str, Any] = json.loads(stored)
     return parsed

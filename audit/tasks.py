@@ -7,6 +7,7 @@ the code, and appears under its work key in one step.
 from __future__ import annotations
 
 import dataclasses
+import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -15,18 +16,19 @@ from typing import Any
 
 import pyarrow as pa
 
-from audit import canary_check, facts, meter, sources, workkeys
+from audit import canary_check, facts, meter, sources
 from audit.canaries import Flock
-from audit.config import digest_json
+from audit.canary_recall import Recent
 from audit.errors import FatalError, InputError
 from audit.identifiers import mask_identifier, mask_identifiers
 from audit.kernels.buffers import string_bytes
-from audit.measuring import part_schema
+from audit.measuring import part_schema, rehearse
 from audit.model import NO_DOCUMENT, Batch, Reject, Shard
 from audit.screens import Screen, ScreenContext
+from audit.shard_keys import Reading, ShardKeys
 from audit.sources import ColumnMapping, ReadLimits
 from audit.stage_times import START_UP, StageClock, peak_memory
-from audit.store import Part, PartWriter, Receipt, Store
+from audit.store import Part, PartWriter, Receipt, Store, commit_all
 from audit.text_cache import TextCache
 from audit.trails import CANARIES, COMMITTING, READING, Careful, Spared, Trail
 
@@ -42,13 +44,21 @@ REJECT_SCHEMA = pa.schema(
 _SCHEMAS = {facts.FAMILY: facts.SCHEMA, REJECTS: REJECT_SCHEMA, canary_check.FAMILY: canary_check.SCHEMA}
 #: Screens that this process has used.
 _warm: set[str] = set()
+#: Shards whose parts are looked up at once, when a pass asks which stand: bounds memory.
+_AT_ONCE = 1 << 14
+#: Work keys of the pass that this process is at, by its serial.
+_last_keys: dict[str, ShardKeys] = {}
 #: Errors after which the documents read so far stand, since they depend on the content alone.
 PARTIAL = ("truncated", "corrupt")
 
 
 @dataclass(frozen=True)
 class Screening:
-    """What a worker must know of the run, the same for every shard."""
+    """What a worker must know of the run, the same for every shard.
+
+    Attributes:
+        serial: Of this pass: what a worker finds out once, and no shard changes, it keeps under it.
+    """
 
     store: Store
     screens: tuple[Screen, ...]
@@ -58,6 +68,7 @@ class Screening:
     hmac_key: bytes = field(repr=False)
     flock: Flock = field(default_factory=Flock)
     texts: TextCache | None = None
+    serial: str = field(init=False, default_factory=lambda: uuid.uuid4().hex, compare=False)
 
 
 @dataclass(frozen=True)
@@ -69,6 +80,7 @@ class ShardTask:
         seen_before: An earlier part of this shard stands: digest first, it may spare the pass.
         spared: Documents that crashed a worker, by screen; in no work key (see ``isolating``).
         tries: That taught nothing of what the worker died on.
+        trail: Name of the object that tells every machine where the worker is; None: a file tells this one.
     """
 
     screening: Screening
@@ -77,6 +89,7 @@ class ShardTask:
     seen_before: bool = False
     spared: Spared = field(default_factory=dict)
     tries: int = 0
+    trail: str | None = None
 
 
 @dataclass(frozen=True)
@@ -146,42 +159,39 @@ def _screen_shard(task: ShardTask, clock: StageClock) -> ShardReport:
 
 def recall(tasks: Sequence[ShardTask]) -> list[ShardReport]:
     """The reports of shards whose content is known and whose parts all stand."""
-    if not tasks:
+    found: list[ShardReport] = []
+    for start in range(0, len(tasks), _AT_ONCE):
+        found += _recall_all(tasks[start : start + _AT_ONCE])
+    return found
+
+
+def _recall_all(tasks: Sequence[ShardTask]) -> list[ShardReport]:
+    known = [(task, digest, _standing(task, digest)) for task in tasks if (digest := task.known_digest)]
+    if not known:
         return []
-    store = _store(tasks[0])
-    parts = [
-        frozenset(_standing(task, task.known_digest).values()) if task.known_digest else None
-        for task in tasks
+    store = _store(known[0][0])
+    standing = store.standing(part for *_, parts in known for part in parts.values())
+    whole = [each for each in known if standing.issuperset(each[2].values())]
+    told = store.told([parts[facts.FAMILY] for *_, parts in whole])
+    return [
+        _report(task, digest, parts, stored, ())
+        for (task, digest, parts), stored in zip(whole, told, strict=True)
     ]
-    standing = store.standing(part for some in parts if some for part in some)
-    found = [(t, t.known_digest) for t, p in zip(tasks, parts, strict=True) if p and p <= standing]
-    return store.files.each(lambda each: _recall(*each, ()), [(t, d) for t, d in found if d])
 
 
 def work_keys(screening: Screening, shard: Shard, digest: str) -> dict[str, str]:
-    """Family -> work key, for the facts, the rejects and every screen."""
-    reading = digest_json(
-        {
-            "columns": dataclasses.asdict(screening.columns),
-            "limits": screening.limits.max_document_bytes,
-            "format": shard.format,
-            "reader": dict(sources.fingerprint(shard.format)),
-            "code": workkeys.code_digest("audit.sources"),
-        }
-    )
-    names = {"content": digest, "reading": reading, "name": shard.name}
-    keys = {
-        facts.FAMILY: workkeys.derived_key(facts.FAMILY, "audit.facts", [], names),
-        REJECTS: workkeys.derived_key(REJECTS, "audit.model", [], names),
-    }
-    for screen in screening.screens:
-        keys[screen.name] = workkeys.screen_key(screen, digest, reading, keys, screening.key_id)
-    if screening.flock.canaries:
-        inputs = [keys[screen.name] for screen in screening.screens]
-        parameters = [dataclasses.asdict(screen) for screen in screening.screens]  # type: ignore[call-overload]
-        keys[canary_check.FAMILY] = workkeys.derived_key(
-            canary_check.FAMILY, "audit.canary_check", inputs, [screening.flock.digest, parameters]
-        )
+    """Family -> work key, for the facts, the rejects, every screen and the canaries."""
+    return _shard_keys(screening).of(shard, digest)
+
+
+def _shard_keys(screening: Screening) -> ShardKeys:
+    """The keys of a screening; those of the last one that this process saw are kept."""
+    if (held := _last_keys.get(screening.serial)) is not None:
+        return held
+    reading = Reading(screening.columns, screening.limits)
+    keys = ShardKeys(screening.screens, reading, screening.key_id, screening.flock, REJECTS)
+    _last_keys.clear()
+    _last_keys[screening.serial] = keys
     return keys
 
 
@@ -192,7 +202,7 @@ class _Pass:
         self, task: ShardTask, expected: str | None, missing: Sequence[str], clock: StageClock
     ) -> None:
         self._clock = clock
-        self._trail = Trail(_store(task), task.shard.shard)
+        self._trail = Trail(_store(task), task.shard.shard, task.trail)
         self._careful = Careful(self._trail, task.spared)
         self._task, self._expected, self._missing = task, expected, tuple(missing)
         self._screens = [s for s in task.screening.screens if s.name in missing]
@@ -213,7 +223,7 @@ class _Pass:
         status, reason = "complete", None
         if canary_check.FAMILY in self._missing:
             self._trail.step(CANARIES)
-            _warm_up(self._task)
+            warm_up(self._task.screening)
             self._clock.lap(START_UP)
         with ExitStack() as stack:
             writers = {name: stack.enter_context(self._writer(name)) for name in self._missing}
@@ -227,7 +237,7 @@ class _Pass:
             if canary_check.FAMILY in writers:
                 self._clock.lap("write")
                 self._trail.step(CANARIES)
-                writers[canary_check.FAMILY].add(_canaries(self._task))
+                writers[canary_check.FAMILY].add(_canaries(self._task, self._rows))
                 self._clock.lap("canaries")
             digest = content.hexdigest()
             if self._expected is not None and digest != self._expected:
@@ -298,34 +308,45 @@ class _Pass:
             "status": status,
             "reason": reason,
         }
-        receipts = []
+        finished = []
         for name, writer in writers.items():
             metadata = {**common, "evaluations": dict(self._evaluations.get(name, {})), "content": digest}
             told = {} if name == canary_check.FAMILY else metadata  # they are beside the shard
-            receipts.append(writer.commit(Part(name, shard, keys[name]), told))
+            finished.append((writer, Part(name, shard, keys[name]), told))
+        receipts = commit_all(finished)
         return tuple(receipt for receipt in receipts if receipt is not None)
 
 
-def _canaries(task: ShardTask) -> pa.Table:
-    """What screens make of the canaries, beside the shard: nothing of it is counted."""
+def _canaries(task: ShardTask, documents: int | None = None) -> pa.Table:
+    """What screens make of the canaries, beside the shard: nothing of it is counted.
+
+    Args:
+        task: The shard.
+        documents: That it has; None: the canaries are shown whatever was shown before.
+    """
     how = task.screening
     given = (how.screens, how.flock, how.columns, how.limits, how.hmac_key, _store(task).scratch)
-    return canary_check.check(task.shard, *given)
+    recent = None if documents is None else Recent(how.serial, documents)
+    return canary_check.check(task.shard, *given, recent)
 
 
-def _warm_up(task: ShardTask) -> None:
-    """Let the screens load models and kernels, once a process, so that no shard's stages pay for it."""
-    screens = repr(task.screening.screens)
+def warm_up(screening: Screening) -> None:
+    """Load models, kernels and digests of code, once a process, so that no shard's stages pay for it.
+
+    Raises:
+        FatalError: A screen cannot work on this machine.
+    """
+    screens = repr(screening.screens)
     if screens not in _warm:
-        _canaries(dataclasses.replace(task, shard=canary_check.STAND_IN))
+        rehearse(screening.screens, screening.hmac_key)
+        _canaries(ShardTask(screening, canary_check.STAND_IN))
+        work_keys(screening, canary_check.STAND_IN, "")
         _warm.add(screens)
 
 
 def _show_canaries(task: ShardTask, digest: str, part: Part) -> ShardReport:
     """Other canaries than before, and the same screens: the shard itself need not be read."""
-    with _store(task).writer(part.family, canary_check.SCHEMA) as writer:
-        writer.add(_canaries(task))
-        writer.commit(part, {})
+    _store(task).write(part, _canaries(task), {})
     return _recall(task, digest, (part.family,))
 
 
@@ -371,7 +392,17 @@ def _standing(task: ShardTask, digest: str) -> dict[str, Part]:
 
 def _recall(task: ShardTask, digest: str, computed: Sequence[str]) -> ShardReport:
     parts = _standing(task, digest)
-    stored: dict[str, Any] = _store(task).metadata(parts[facts.FAMILY])
+    return _report(task, digest, parts, _store(task).metadata(parts[facts.FAMILY]), computed)
+
+
+def _report(
+    task: ShardTask,
+    digest: str,
+    parts: Mapping[str, Part],
+    stored: Mapping[str, Any],
+    computed: Sequence[str],
+) -> ShardReport:
+    """How a shard came out, as the footer of its facts tells it."""
     if not computed:
         meter.advance(stored["documents"], task.shard.size)
     return ShardReport(

@@ -1,7 +1,8 @@
 """Work keys: a digest of all that a part's content depends on.
 
 Two parts with one key have the same content; whoever changes code, parameters, models, libraries or
-the content itself gets another key, so nothing stale is ever reused.
+the content itself gets another key, so nothing stale is ever reused. Code that only brings bytes is left
+out: a part depends on which bytes came, and their digest is in its key.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import ast
 import dataclasses
 import hashlib
 import importlib.util
+import json
 import platform
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -21,6 +24,45 @@ from audit.config import digest_json
 from audit.screens import Screen
 
 _PACKAGE = "audit"
+#: Modules that carry bytes and decide none of them: every read asks for one version and counts its bytes, and
+#: what came is digested. They import each other and errors alone, so nothing that decides hides behind them.
+TRANSPORT = frozenset(
+    {
+        "object_addresses",
+        "object_bytes",
+        "object_clients",
+        "object_errors",
+        "object_stores",
+        "retrying",
+        "sources.objects",
+    }
+)
+_HOLE = re.compile(r'"\\u0000([^"\\]+)\\u0000"')
+#: Holes of a screen's template; the others are named after the screens that it needs.
+CONTENT, READING = "the content", "the reading"
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+
+
+def hole(name: str) -> str:
+    """Stands in what a ``KeyTemplate`` digests for a value that differs from part to part."""
+    return f"\0{name}\0"
+
+
+class KeyTemplate:
+    """A work key as a function of a few values: what all shards share is gathered and written once.
+
+    Args:
+        value: JSON data with a ``hole`` for each of the values.
+    """
+
+    def __init__(self, value: object) -> None:
+        self._pieces = _HOLE.split(_encode(value))
+
+    def key(self, values: Mapping[str, object]) -> str:
+        """``digest_json`` of the JSON data, each hole filled with the value of its name."""
+        pieces = self._pieces.copy()
+        pieces[1::2] = [_encode(values[name]) for name in pieces[1::2]]
+        return hashlib.sha256("".join(pieces).encode()).hexdigest()
 
 
 def screen_key(screen: Screen, content: str, reading: str, upstream: Mapping[str, str], key_id: str) -> str:
@@ -33,7 +75,12 @@ def screen_key(screen: Screen, content: str, reading: str, upstream: Mapping[str
         upstream: Screen name -> work key, for the screens that it needs.
         key_id: Id of the HMAC key; counts only for screens that use it.
     """
-    return digest_json(
+    return screen_template(screen, key_id).key({**upstream, CONTENT: content, READING: reading})
+
+
+def screen_template(screen: Screen, key_id: str) -> KeyTemplate:
+    """The work keys of a screen's parts; see ``screen_key``."""
+    return KeyTemplate(
         {
             "family": screen.name,
             "version": screen.version,
@@ -41,9 +88,9 @@ def screen_key(screen: Screen, content: str, reading: str, upstream: Mapping[str
             "resources": dict(screen.resources()),
             "code": code_digest(type(screen).__module__),
             "runtime": runtime(),
-            "content": content,
-            "reading": reading,
-            "upstream": {name: upstream[name] for name in screen.needs},
+            "content": hole(CONTENT),
+            "reading": hole(READING),
+            "upstream": {name: hole(name) for name in screen.needs},
             "hmac_key": key_id if screen.uses_key else None,
         }
     )
@@ -62,15 +109,22 @@ def parameters_without(screen: object, attribute: str) -> dict[str, object]:
 
 def derived_key(family: str, module: str, inputs: Sequence[str], parameters: object) -> str:
     """Work key of a part that is computed from other parts."""
-    return digest_json(
-        {
-            "family": family,
-            "code": code_digest(module),
-            "runtime": runtime(),
-            "inputs": list(inputs),
-            "parameters": parameters,
-        }
-    )
+    return digest_json(_derived(family, module, list(inputs), parameters))
+
+
+def derived_template(family: str, module: str, inputs: object, parameters: object) -> KeyTemplate:
+    """The work keys of parts that are computed from others; ``inputs`` or ``parameters`` hold the holes."""
+    return KeyTemplate(_derived(family, module, inputs, parameters))
+
+
+def _derived(family: str, module: str, inputs: object, parameters: object) -> dict[str, object]:
+    return {
+        "family": family,
+        "code": code_digest(module),
+        "runtime": runtime(),
+        "inputs": inputs,
+        "parameters": parameters,
+    }
 
 
 @cache
@@ -85,6 +139,7 @@ def runtime() -> dict[str, str]:
 def code_digest(module: str) -> str:
     """SHA-256 over the sources of a module and of every module of this package that it imports.
 
+    ``TRANSPORT`` is left out.
     A plug-in's module counts by the distributions that hold its top package, with their versions.
     """
     top = module.split(".")[0]
@@ -112,14 +167,20 @@ def _reachable(module: str) -> dict[str, Path]:
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        path = _source(name)
+        path = None if name.removeprefix(f"{_PACKAGE}.") in TRANSPORT else _source(name)
         if path is not None and name not in found:
             found[name] = path
             waiting += _imports(path)
     return dict(sorted(found.items()))
 
 
-def _imports(path: Path) -> Iterator[str]:
+@cache
+def _imports(path: Path) -> frozenset[str]:
+    """Modules that a file imports, wherever in it: parsed once for all modules that reach it."""
+    return frozenset(_imported(path))
+
+
+def _imported(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

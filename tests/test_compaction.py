@@ -174,6 +174,42 @@ def test_a_part_that_was_changed_is_not_signed_anew(tmp_path):
     assert listed[f"parts/{parts[2].relative}"] != digest_file(path)
 
 
+def packed_and_changed(folder, which):
+    """A store with one small pack, of which a byte has changed since it was listed."""
+    store, parts = filled(folder, [5] * 4)
+    pack(store, parts)
+    (held,) = packs.standing(store.folder)
+    path = getattr(held, which)
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + b"x" if which == "path" else content.replace(b'": 5', b'": 6', 1))
+    assert path.read_bytes() != content
+    packs.forget()
+    return store, parts, held
+
+
+@pytest.mark.parametrize("which", ["path", "list_path"])
+def test_a_pack_that_was_changed_is_not_written_anew(tmp_path, which):
+    store, parts, held = packed_and_changed(tmp_path, which)
+    _, more = filled(tmp_path, [5] * 9)
+    for each in more[:4]:
+        store.path(each).unlink()
+    changed = digest_file(getattr(held, which))
+    pack(store, parts + more[4:])
+    assert len(packs.standing(store.folder)) == 2
+    assert digest_file(getattr(held, which)) == changed
+    listed = {file.path: file.sha256 for file in partindex.files(store)}
+    relative = {"path": held.relative, "list_path": held.relative_list}[which]
+    assert listed[f"parts/{relative}"] != changed  # `audit verify` finds it
+
+
+def test_a_pack_that_was_changed_and_has_to_be_written_anew_stops_the_run(tmp_path):
+    store, parts, held = packed_and_changed(tmp_path, "path")
+    before = content(store)
+    with pytest.raises(FatalError, match=f"{held.relative} is not what the index of parts says"):
+        pack(store, parts[1:])
+    assert content(store) == before
+
+
 def test_an_index_of_half_a_pack_is_refused(tmp_path):
     store, parts = filled(tmp_path, [5] * 4)
     pack(store, parts)

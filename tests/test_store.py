@@ -4,7 +4,7 @@ import os
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audit.errors import FatalError
@@ -26,6 +26,7 @@ def test_a_part_holds_rows_and_metadata(tmp_path):
     assert store.metadata(PART) == {"status": "complete", "work_key": PART.key}
 
 
+@settings(deadline=None)
 @given(cuts=st.lists(st.integers(0, ROW_GROUP_ROWS + 100), max_size=6).map(sorted))
 def test_bytes_depend_on_rows_not_on_how_they_came(tmp_path_factory, cuts):
     folder = tmp_path_factory.mktemp("parts")

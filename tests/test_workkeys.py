@@ -1,10 +1,12 @@
 """A work key changes with all that a part depends on, and with nothing else."""
 
+import shutil
 import uuid
+from pathlib import Path
 
 import pytest
 
-from audit import workkeys
+from audit import sources, workkeys
 from audit.config import build_screen
 
 
@@ -17,9 +19,10 @@ def package(tmp_path, monkeypatch):
     modules = {
         "__init__": "",
         "a": f"from {name} import b\n\ndef late():\n    import {name}.c\n",
-        "b": "import json\nVALUE = 1\n",
+        "b": f"import json\nfrom {name} import retrying\nVALUE = 1\n",
         "c": "import sys\n",
         "d": "OTHER = 1\n",
+        "retrying": "ATTEMPTS = 10\n",
     }
     for module, text in modules.items():
         (root / f"{module}.py").write_text(text)
@@ -38,9 +41,43 @@ def changed(package, module):
     return workkeys.code_digest(f"{package.name}.a") != before
 
 
-@pytest.mark.parametrize(("module", "expected"), [("a", True), ("b", True), ("c", True), ("d", False)])
+@pytest.mark.parametrize(
+    ("module", "expected"),
+    [("a", True), ("b", True), ("c", True), ("d", False), ("retrying", False)],
+)
 def test_the_code_digest_follows_what_is_imported(package, module, expected):
     assert changed(package, module) is expected
+
+
+def test_keys_follow_decoders_and_not_what_brings_the_bytes():
+    reading = set(workkeys._reachable("audit.sources"))
+    transport = {f"audit.{name}" for name in workkeys.TRANSPORT}
+    assert {"audit.sources.streams", "audit.sources.columns", "audit.sources.shard_bytes"} <= reading
+    for module in ("audit.sources", "audit.slicing", "audit.canary_check", "audit.screens.near_duplicates"):
+        assert not transport & set(workkeys._reachable(module)), module
+
+
+def test_nothing_that_decides_hides_behind_transport():
+    """What transport imports is transport, or the names of errors."""
+    known = {f"audit.{name}" for name in workkeys.TRANSPORT} | {"audit.errors"}
+    for name in workkeys.TRANSPORT:
+        path = workkeys._source(f"audit.{name}")
+        assert path is not None, name
+        imported = {each for each in workkeys._imports(path) if workkeys._source(each) is not None}
+        assert imported <= known, name
+
+
+@pytest.mark.parametrize(("module", "expected"), [("objects.py", False), ("streams.py", True)])
+def test_a_patch_to_listing_leaves_the_readers_fingerprint(module, expected, tmp_path, monkeypatch):
+    here = tmp_path / "sources"
+    shutil.copytree(Path(sources.__file__).parent, here)
+    monkeypatch.setattr(sources, "__file__", str(here / "__init__.py"))
+    sources.code_of.cache_clear()
+    before = sources.fingerprint("jsonl")
+    (here / module).write_text("# changed\n")
+    sources.code_of.cache_clear()
+    assert (sources.fingerprint("jsonl") != before) is expected
+    sources.code_of.cache_clear()
 
 
 def test_every_screen_depends_on_the_code_that_it_runs():

@@ -49,6 +49,8 @@ __all__ = [
 ]
 
 ENTRY_POINT_GROUP = "audit.sources"
+#: Lists objects, and decides nothing of what a document becomes; see ``audit.workkeys.TRANSPORT``.
+_TRANSPORT = ("objects.py",)
 
 
 @cache
@@ -221,19 +223,23 @@ def fingerprint(format: str) -> Mapping[str, str]:
     source = _by_format(format)
     return {
         "version": source.version,
-        "code": _code(source),
+        "code": code_of(type(source)),
         **{name: _version(name) for name in source.libraries},
     }
 
 
-def _code(source: Source) -> str:
-    files = [*sorted(Path(__file__).parent.glob("*.py")), Path(inspect.getfile(type(source)))]
+@cache
+def code_of(source: type[Source]) -> str:
+    """SHA-256 of a source's module and of what sources share."""
+    shared = (path for path in sorted(Path(__file__).parent.glob("*.py")) if path.name not in _TRANSPORT)
+    files = [*shared, Path(inspect.getfile(source))]
     digest = hashlib.sha256()
     for file in files:
         digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
 
 
+@cache
 def _version(distribution: str) -> str:
     try:
         return version(distribution)
