@@ -37,6 +37,7 @@ from audit.coverage import Coverage
 from audit.database import Builder, building, connect
 from audit.drawing import Drawing
 from audit.errors import FatalError
+from audit.exchange import Runner, threads
 from audit.frozen_plan import Plan
 from audit.gate_inputs import Inputs, statistics
 from audit.lineage import manifest, verification
@@ -45,13 +46,13 @@ from audit.partindex import Catalogue
 from audit.policy import decide, judge_gates
 from audit.progress import Reporter
 from audit.renderers import RENDERERS, render
+from audit.reports import ShardLog
 from audit.review.judgements import JudgementStore
 from audit.run import MANIFEST, Run
 from audit.sampling import commitment
 from audit.screens import is_corpus_wide
 from audit.standing import evaluation_day
 from audit.store import write_atomically
-from audit.tasks import ShardReport
 
 _CONFIDENCE_ALPHA = 0.05
 
@@ -74,25 +75,28 @@ class Result:
     quality: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def evaluate(run: Run, report: Reporter, size: int | None = None) -> Verdict:
+def evaluate(run: Run, report: Reporter, size: int | None = None, runner: Runner = threads) -> Verdict:
     """Evaluate what stands in the run folder; the run must be locked.
 
     Args:
         run: A run whose pass is complete.
         report: Shows progress.
         size: Documents to draw in all; by default what was drawn before, or what is configured.
+        runner: Runs the tasks of a draw, which see the run's scratch folder.
     """
     config = run.config()
     plan, day = frozen_plan.settle(run, config), evaluation_day(run, config.policy.waivers)
-    shards = reports.load(run.store.folder / reports.FILE)
+    shards = reports.read(run.store.folder / reports.FILE)
     entries, parts = gate_inputs.corpus_wide(run.store), Catalogue.recorded(run.store)
     sketches = {screen.name for screen in config.build_screens() if is_corpus_wide(screen)}
     with report.stage("evaluate", 0):
         partindex.stage(run.store, lambda family: family not in sketches)
         declared = drawing.declared_size(run.store, config, parts)
         wanted = size or max(declared, drawing.size_drawn(run.sample) or 0)
-        drawn = frozen_plan.draw(run, config, plan, wanted) if any(r.documents for r in shards) else None
-        with building(run.folder, config.build_screens(), aggregates.files(run.store)) as builder:
+        held = shards.documents > 0
+        drawn = frozen_plan.draw(run, config, plan, wanted, runner) if held else None
+        files, memory = aggregates.files(run.store), config.run.memory_bytes
+        with building(run.folder, config.build_screens(), files, memory) as builder:
             aggregates.take_over(builder, run.store)
             result = _fill(run, config, builder, shards, entries, drawn, plan, day)
             builder.publish()
@@ -112,7 +116,7 @@ def _fill(
     run: Run,
     config: AuditConfig,
     builder: Builder,
-    shards: Sequence[ShardReport],
+    shards: ShardLog,
     entries: Sequence[partindex.Entry],
     drawn: Drawing | None,
     plan: Plan,
@@ -129,7 +133,7 @@ def _fill(
     said = _agreement(run, config, builder)
     toxicity = toxicity_report.fill(builder, config, run.folder / "cache", drawn)
     obstacle = plan.obstacle or frozen_plan.note_lost(run, plan, _lost_judgements(run, builder, plan.imports))
-    left_out = run.manifest()["left_out"]["bytes"]
+    left_out = run.header()["left_out"]["bytes"]
     inputs = gate_inputs.gather(
         builder.db, config, shards, entries, drawn, probed, left_out=left_out, obstacle=obstacle
     )
@@ -150,7 +154,7 @@ def _fill(
 def _agreement(run: Run, config: AuditConfig, builder: Builder) -> dict[str, Any]:
     """Final labels, the sample of the adjudication, and what is to be said of reviewers."""
     share = config.sampling.adjudication_share if adjudication_phase.is_open(run.sample) else None
-    seed = bytes.fromhex(run.manifest()["seed"])
+    seed = bytes.fromhex(run.header()["seed"])
     counts = adjudication_phase.fill(builder.db, config.sampling.metrics, share, seed)
     return agreement.report(builder.db, config.sampling.questions, counts)
 
@@ -181,25 +185,12 @@ def _judge(
     )
 
 
-def _shard_rows(shards: Sequence[ShardReport]) -> pa.Table:
-    rows = [
-        {
-            "shard": r.shard.shard,
-            "uri": manifest.present(r.shard.uri),
-            "name": manifest.present(r.shard.name),
-            "bytes": r.shard.size,
-            "digest": r.digest,
-            "documents": r.documents,
-            "rejected": r.rejected,
-            "status": r.status,
-            "reason": r.reason,
-        }
-        for r in shards
-    ]
-    text, count = pa.string(), pa.int64()
-    kinds = {"bytes": count, "documents": count, "rejected": count}
-    names = ("shard", "uri", "name", "bytes", "digest", "documents", "rejected", "status", "reason")
-    return pa.Table.from_pylist(rows, pa.schema([(name, kinds.get(name, text)) for name in names]))
+def _shard_rows(shards: ShardLog) -> pa.Table:
+    rows = shards.rows.drop_columns(["lost"])
+    for name in ("uri", "name"):
+        shown = pa.array(manifest.present_all(rows.column(name).to_pylist()), pa.string())
+        rows = rows.set_column(rows.schema.get_field_index(name), name, shown)
+    return rows
 
 
 def _judgement_rows(run: Run, config: AuditConfig) -> pa.Table:
@@ -241,7 +232,7 @@ def _plain_rows(items: Sequence[Estimate] | Sequence[GateResult], table: str, bu
 def _render(
     run: Run, config: AuditConfig, result: Result, entries: Sequence[partindex.Entry], size: int
 ) -> None:
-    stored = run.manifest()
+    stored = run.header()
     with connect(run.folder) as db:
         card = scorecard.build(
             db,

@@ -9,6 +9,7 @@ judgements that arrive later cost no second pass.
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -40,13 +41,16 @@ from audit import (
 from audit import reports as shardlog
 from audit.canaries import Flock
 from audit.config import AuditConfig
+from audit.counting import Means
 from audit.dimensions import PRESENT, flagging
 from audit.domains import Classification
+from audit.engine_runner import EngineRunner, grouped, over_files
 from audit.engines import Engine
 from audit.errors import ConfigurationError
 from audit.evaluation import evaluate
+from audit.exchange import Runner
 from audit.frozen_plan import DOMAINS
-from audit.inputs import SeenInputs
+from audit.inputs import SeenInputs, resolved
 from audit.lineage import manifest
 from audit.model import Shard, Verdict
 from audit.probing import ProbePhase, probe
@@ -120,27 +124,28 @@ def audit(request: Request, run: Run, engine: Engine, report: Reporter, *, fresh
         for each in reports:
             ledger.take(each.seconds, text_bytes=each.text_bytes, peak_bytes=each.peak_bytes)
         ledger.lap("screen")
-        resolutions = resolve(run, screening, reports, report, ledger)
-        matched = match_references(run, screening, reports, report)
+        resolutions = resolve(screening, reports, engine, report, ledger)
+        matched = match_references(screening, reports, engine, report, ledger)
         ledger.lap("match references")
-        compared = compare_clusters(run, screening, reports, resolutions, report)
+        comparing = EngineRunner(engine, ledger, "compare clusters")
+        compared = compare_clusters(screening, reports, resolutions, report, comparing)
         ledger.lap("compare clusters")
         kinds = _classification(request)
         slices, receipts = slice_all(run, config, screening, reports, engine, report, ledger, kinds)
         receipts += [receipt for each in reports for receipt in each.receipts]
         ledger.lap("slice")
         sliced = _parts(reports) + slices
-        sliced += totals.bring(run.store, sliced)
+        sliced += totals.bring(run.store, sliced, EngineRunner(engine, ledger, "slice"))
         probed = probe(ProbePhase(run, config, screening, reports, sliced, engine, report, ledger, fresh))
         parts = [*sliced, *(r.part for r in resolutions), *matched, *compared, *probed.parts]
         ledger.lap("probe")
         by_shard = {part.family for part in sliced}
-        settle_parts(run, config, screening, parts, receipts, by_shard, engine, report)
+        settle_parts(run, config, screening, parts, receipts, by_shard, engine, report, ledger)
         ledger.lap("count and compact")
         models = probed.models if kinds is None else {**probed.models, DOMAINS: kinds.digest()}
         record(run, config, screening, reports, _left_out(planned, request), models)
         ledger.lap("record")
-        verdict = evaluate(run, report)
+        verdict = evaluate(run, report, runner=over_files(engine, run.store, ledger, "draw"))
         ledger.lap("evaluate")
         run.journal.append(SPENT, ledger.entry())
         return verdict
@@ -201,6 +206,7 @@ def settle_parts(
     by_shard: set[str],
     engine: Engine,
     report: Reporter,
+    ledger: Ledger,
 ) -> None:
     """Put the parts of other settings aside, pack small ones, and count what follows from the parts.
 
@@ -218,7 +224,13 @@ def settle_parts(
         target = config.run.compact_mib * MIB
         compaction.compact(store, standing, by_shard, engine, target, listed, receipts)
     with report.stage("count", 0):
-        aggregates.bring(run.folder, store, screening.screens, counted, judged)
+        means = Means(
+            EngineRunner(engine, ledger, "count"),
+            over_files(engine, store, ledger, "count"),
+            engine.workers,
+            config.run.memory_bytes,
+        )
+        aggregates.bring(store, screening.screens, counted, judged, parts, means)
         partindex.add(store, counted)
 
 
@@ -285,7 +297,7 @@ def _refuse_own_files(shards: Sequence[Shard], request: Request, run: Run) -> No
         folder = run.folder.resolve()
         above = any("://" not in address and _holds(base / address, folder) for address in inputs)
         files = [shard.uri for shard in shards if "://" not in shard.uri]
-        inside = any(Path(file).resolve().is_relative_to(folder) for file in files)
+        inside = any(resolved(file).startswith(f"{folder}/") for file in files)
     else:
         address = f"{run.remote.address}/"
         above = any(address.startswith(f"{each.rstrip('/')}/") for each in inputs)
@@ -325,14 +337,19 @@ def screen(
 
 
 def resolve(
-    run: Run, screening: Screening, reports: Sequence[ShardReport], report: Reporter, ledger: Ledger
+    screening: Screening,
+    reports: Sequence[ShardReport],
+    engine: Engine,
+    report: Reporter,
+    ledger: Ledger,
 ) -> list[resolving.Resolution]:
     """The second stage of the corpus-wide screens."""
     standing = {r.shard.shard: r for r in reports if r.keys}
     resolutions = []
     for member in screening.screens:
         if isinstance(member, CorpusScreen) and is_corpus_wide(member) and standing:
-            sketches = _sketches(run, screening, standing, member.name)
+            sketches = _sketches(screening, standing, member.name)
+            sketches = _spread(sketches, engine, ledger, f"resolve {member.name}")
             with report.stage(member.name.replace("_", " "), 0):
                 resolutions.append(resolving.resolve(member, sketches))
             ledger.lap(f"resolve {member.name}")
@@ -340,7 +357,11 @@ def resolve(
 
 
 def match_references(
-    run: Run, screening: Screening, reports: Sequence[ShardReport], report: Reporter
+    screening: Screening,
+    reports: Sequence[ShardReport],
+    engine: Engine,
+    report: Reporter,
+    ledger: Ledger,
 ) -> list[Part]:
     """What the corpus shares with the references that are configured."""
     standing = {r.shard.shard: r for r in reports if r.keys}
@@ -348,16 +369,17 @@ def match_references(
     for member in screening.screens:
         if isinstance(member, MatchingCorpusScreen) and member.references and standing:
             with report.stage("match references", 0):
-                parts.append(resolving.match(member, _sketches(run, screening, standing, member.name)))
+                sketches = _sketches(screening, standing, member.name)
+                parts.append(resolving.match(member, _spread(sketches, engine, ledger, "match references")))
     return parts
 
 
 def compare_clusters(
-    run: Run,
     screening: Screening,
     reports: Sequence[ShardReport],
     resolutions: Sequence[resolving.Resolution],
     report: Reporter,
+    runner: Runner,
 ) -> list[Part]:
     """Differences of members of the largest clusters, while their texts are at hand."""
     standing = {r.shard.shard: r for r in reports if r.keys}
@@ -367,23 +389,32 @@ def compare_clusters(
         return [
             cluster_report.compare(
                 resolution,
-                _sketches(run, screening, standing, resolution.screen),
+                _sketches(screening, standing, resolution.screen),
                 {shard: r.keys for shard, r in standing.items()},
+                runner,
             )
             for resolution in found
         ]
 
 
 def _sketches(
-    run: Run, screening: Screening, standing: Mapping[str, ShardReport], name: str
+    screening: Screening, standing: Mapping[str, ShardReport], name: str
 ) -> resolving.StoredSketches:
     return resolving.StoredSketches(
-        run.store,
+        screening.store,
         {shard: Part(name, shard, r.keys[name]) for shard, r in standing.items()},
         {shard: r.shard for shard, r in standing.items()},
         screening.columns,
         screening.limits,
     )
+
+
+def _spread(
+    sketches: resolving.StoredSketches, engine: Engine, ledger: Ledger, stage: str
+) -> resolving.StoredSketches:
+    """The same, with the engine's workers for the tasks of a screen."""
+    runner = over_files(engine, sketches.store, ledger, stage)
+    return dataclasses.replace(sketches, runner=runner, groups=grouped(sketches.shards, engine.workers))
 
 
 def slice_all(

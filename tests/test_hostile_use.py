@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from audit import commands, evaluation
+from audit import commands, evaluation, pipeline
 from audit.engines.local import LocalEngine
 from audit.errors import ConfigurationError
 from audit.lineage import verification
@@ -74,9 +74,9 @@ def test_an_out_that_cannot_be_a_folder_is_named(tmp_path, corpus, run_audit):
 
 
 def test_a_wrong_input_leaves_the_parts_of_a_fresh_run_in_place(copied):
-    request = commands.Request(copied.config(), copied.folder, ("nowhere-at-all",))
+    request = pipeline.Request(copied.config(), copied.folder, ("nowhere-at-all",))
     with pytest.raises(ConfigurationError, match="matches nothing"):
-        commands.pipeline.audit(request, copied, LocalEngine(1), Quiet(), fresh=True)
+        pipeline.audit(request, copied, LocalEngine(1), Quiet(), fresh=True)
     assert verification.verify(copied.folder).intact
 
 
