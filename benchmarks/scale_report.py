@@ -123,8 +123,7 @@ def _pass(whole: Mapping[str, Any]) -> list[str]:
             "",
             *_prose(
                 f"Warm start (`--start`): {begun['seconds']:.2f} s of wall time from the command to the "
-                f"parts of the first document (goal {begun['goal_seconds']:.0f}; driver and worker load one "
-                "after the other)."
+                f"parts of the first document (goal {begun['goal_seconds']:.0f})."
             ),
         ]
     return lines
@@ -146,7 +145,12 @@ def _growth(whole: Mapping[str, Any]) -> list[str]:
     names = ("wall_seconds", "worker_seconds", "driver_seconds", "worker_peak_mb", "driver_peak_mb", "disk")
     for row in found["rows"]:
         lines.append(f"| {row['text_gb']:.2f} | " + " | ".join(f"{row[name]:,.0f}" for name in names) + " |")
-    for name, words in (("wall_seconds", "Wall time"), ("worker_seconds", "Workers' CPU time")):
+    fits = {
+        "wall_seconds": "Wall time",
+        "worker_seconds": "Workers' CPU time",
+        "driver_seconds": "The driver's CPU time",
+    }
+    for name, words in fits.items():
         fitted = found.get(name)
         if fitted:
             residuals = ", ".join(f"{value:+.1%}" for value in fitted["residuals"])
@@ -238,12 +242,11 @@ def _arithmetic(studies: Mapping[str, Any], assumed: Assumptions) -> list[str]:
     found = studies.get("whole_pass", {}).get("pass")
     if found is None or "near_duplicates_scale" not in studies:
         return ["## 10 TB and 10 billion documents", "", "Not measured yet."]
-    work = assumed.terabytes * found["pass_core_hours_per_tb"]
+    screens = assumed.terabytes * found["pass_core_hours_per_tb"]
     largest = studies["near_duplicates_scale"]["rows"][-1]
     search = assumed.documents * largest["resolve_cpu_seconds"] / largest["documents"] / 3600
     shards = assumed.terabytes * 1e12 / assumed.shard_bytes
     rows, sketches = (assumed.documents * each for each in (assumed.row_bytes, assumed.sketch_bytes))
-    worker = found["worker_peak_bytes"] / 1e9
     lines = [
         f"## {assumed.terabytes:g} TB and {assumed.documents / 1e9:g} billion documents",
         "",
@@ -257,34 +260,42 @@ def _arithmetic(studies: Mapping[str, Any], assumed: Assumptions) -> list[str]:
         f"| {(rows + sketches) / assumed.pack_bytes:,.0f} files |",
         f"| rows, at most {assumed.row_bytes} B a document | {rows / 1e12:.1f} TB |",
         f"| sketches, at most {assumed.sketch_bytes} B a document | {sketches / 1e12:.1f} TB |",
-        f"| screens | {work:,.0f} core-hours |",
-        f"| duplicate search, {3600 * search / assumed.documents * 1e6:.1f} CPU-seconds a million "
-        f"| {search:,.0f} core-hours, in one machine's driver |",
+        f"| screens | {screens:,.0f} core-hours |",
+        f"| duplicate search among documents of one size, {3600 * search / assumed.documents * 1e6:.1f} "
+        f"CPU-seconds a million | {search:,.0f} core-hours |",
     ]
-    for cores in assumed.cores:
-        hours = work / cores
-        lines.append(
-            f"| {cores:,} cores: pass | {hours:,.1f} h, {cores * worker:,.0f} GB in workers, "
-            f"{work * assumed.price:,.0f} $ at {assumed.price} $ a core-hour |"
-        )
-    fitted = studies["whole_pass"].get("growth", {}).get("driver_seconds")
-    if fitted is not None:
-        hours = fitted["per_gb"] * assumed.terabytes * 1e3 / 3600
-        lines.append(
-            f"| driver, {fitted['per_gb']:.1f} CPU-seconds a GB at the sizes above (duplicates included) "
-            f"| {hours:,.0f} h, mostly one thread: longer than the pass |"
-        )
-    money = (work + search) * assumed.price
+    growth = studies["whole_pass"].get("growth", {})
+    if "driver_seconds" in growth:
+        lines += _hours(growth, assumed, found["worker_peak_bytes"] / 1e9)
     return [
         *lines,
-        f"| all core-hours | {work + search:,.0f}: {money:,.0f} $ |",
         "",
         *_prose(
-            "The duplicate search is the driver's, whatever the cluster: its partitions are bounded, and "
-            "what grows with the corpus, and the five runs that numbering in 32 bits asks for, stand in "
-            "[near duplicates](near_duplicates.md#ten-billion-documents)."
+            "The driver's hours are those of one thread and come on top: while it numbers, leads clusters "
+            "or writes its parts, the workers wait. What the search holds, and the five runs that numbering "
+            "in 32 bits asks for, stand in [near duplicates](near_duplicates.md#ten-billion-documents)."
         ),
     ]
+
+
+def _hours(growth: Mapping[str, Any], assumed: Assumptions, worker_gb: float) -> list[str]:
+    """Rows of hours and money, from what a GB more costs the workers and the driver."""
+    gigabytes = assumed.terabytes * 1e3
+    spread, alone = (
+        growth[name]["per_gb"] * gigabytes / 3600 for name in ("worker_seconds", "driver_seconds")
+    )
+    lines = [
+        f"| workers, all stages, {growth['worker_seconds']['per_gb']:.1f} CPU-seconds a GB at the sizes "
+        f"above | {spread:,.0f} core-hours |",
+        f"| driver, {growth['driver_seconds']['per_gb']:.1f} CPU-seconds a GB | {alone:,.1f} h |",
+    ]
+    for cores in assumed.cores:
+        hours = spread / cores + alone
+        lines.append(
+            f"| {cores:,} cores | {hours:,.1f} h, {cores * worker_gb:,.0f} GB in workers, "
+            f"{hours * cores * assumed.price:,.0f} $ at {assumed.price} $ a core-hour, waiting included |"
+        )
+    return lines
 
 
 def _prose(text: str) -> list[str]:
@@ -309,29 +320,28 @@ _BREAKS = [
     "## What breaks first",
     "",
     *_prose(
-        "1. **The driver.** Its stages (resolve, compare, count, compact, evaluate) grow with the corpus and "
-        "run on one machine, mostly in one thread, so that on many cores they outlast the pass; its memory "
-        "grew with the corpus in the table above, too, while a worker's did not."
+        "1. **The duplicate search.** What is left in one process are flat arrays, 36 bytes a document of "
+        "which most lie in mapped files, and the passes that number groups and lead clusters. Documents are "
+        "numbered in 32 bits: over four billion, several runs that name the earlier ones as references."
     ),
     *_prose(
-        "2. **The duplicate search.** Leaders and unions are one thread and flat arrays of one "
-        "machine: about 36 MB a million documents, 72 GB at two billion, which is also where 32-bit numbers "
-        "end. Over that, several runs that name the earlier ones as references."
+        "2. **The driver on a thousand cores.** Its seconds a GB above are few, and one thread: on 1,024 "
+        "cores they are more than the workers' share of the time. Writing the parts of duplicates and the "
+        "index of parts are the largest."
     ),
     *_prose(
-        "3. **The draw.** Permanent random numbers of all documents are read twice by the driver, in one "
-        "thread, to tell copies apart. It is done once a pass; at ten billion it is hours."
+        "3. **A cluster whose run lies on an object store, with no disk that all nodes share.** Stages that "
+        "exchange files (duplicates, copies among draws, ids that repeat, domains) run in the driver's "
+        "threads there. Nor are there packs: about 15 objects a shard, listed a family at a time; and the "
+        "first evaluation on a machine without the staging folder fetches what views read, at most 150 bytes "
+        "a document."
     ),
     *_prose(
-        "4. **A run on an object store** has no packs: about 15 objects a shard, listed a family at a time; "
-        "and the first evaluation on a machine without the staging folder fetches what views read, at most "
-        "150 bytes a document."
+        "4. **Many tiny files.** A shard costs tens of milliseconds of CPU time whatever is in it, most of "
+        "it for writing and reading some 28 Parquet files: a million files of one document are half a day of "
+        "one core."
     ),
-    *_prose(
-        "5. **Joins over all documents** at the end of a pass (copies by slice, alarms) run in the driver's "
-        "DuckDB. They spill to disk, and are the next to be spread over workers."
-    ),
-    *_prose("6. **Sketches cannot be dropped** without a resume reading the corpus again."),
+    *_prose("5. **Sketches cannot be dropped** without a resume reading the corpus again."),
 ]
 
 
