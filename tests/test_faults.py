@@ -167,7 +167,7 @@ def test_a_second_run_into_the_folder_is_refused_and_the_first_goes_on(corpus, c
 
     engine = Disturbed()
     run = screened(corpus, tmp_path / "run", engine)
-    assert engine.refused == 2 * len(HARM)
+    assert engine.refused >= 2 * len(HARM)  # in every stage, whatever they hand out
     assert evidence(run) == evidence(calm)
 
 
