@@ -122,7 +122,7 @@ def labels_for_limits(documents: Sequence[Adjudicated]) -> list[Adjudicated]:
 
     In a stratum where a negative that was looked at is not one, the negatives that nobody looked at are
     unsure: harm for the upper limit, none for the lower. Where none was found, reviewers are believed, so
-    that limits from these labels may miss; prevalences rest on the weights instead (``audit.second_phase``).
+    that limits from these labels may miss; prevalences rest on the weights instead (``second_phase``).
     """
     doubted = {
         d.reviewed.stratum
@@ -159,7 +159,7 @@ def prevalence(documents: Sequence[Adjudicated], sizes: Mapping[str, int]) -> fl
 
 
 def counts_by_stratum(documents: Sequence[Adjudicated], strata: Sequence[str]) -> dict[str, list[int]]:
-    """What ``audit.adjudicated_limits.adjudicated_values`` wants, a number a stratum.
+    """What ``audit.statistics.adjudicated_limits.adjudicated_values`` wants, a number a stratum.
 
     A document that waits for adjudication, or whose adjudication stays unsure, counts as ``undecided``: a
     caller takes those for upheld (overturned) for an upper limit, and for none for a lower one.

@@ -20,7 +20,7 @@ from audit.adjudication import (
     labels_for_limits,
     number,
 )
-from audit.store import write_atomically
+from audit.storage.store import write_atomically
 
 #: Within the run's ``sample`` folder; there once adjudication was opened.
 FILE = "adjudication.json"

@@ -18,12 +18,12 @@ from audit.config import AuditConfig
 from audit.dimensions import REPORTED, conditions
 from audit.drawing import Drawing
 from audit.model import WHOLE, Estimate
-from audit.prediction_powered import ScoredStratum, difference
-from audit.probe_evidence import Probed
-from audit.probe_tasks import family
+from audit.probe_phase.probe_evidence import Probed
+from audit.probe_phase.probe_tasks import family
 from audit.scored_draws import Detector, ScoredPart
-from audit.stratum_samples import UNSURE, YES
-from audit.two_phase import PhasedDifference, PhasedStratum, phased_difference
+from audit.statistics.prediction_powered import ScoredStratum, difference
+from audit.statistics.stratum_samples import UNSURE, YES
+from audit.statistics.two_phase import PhasedDifference, PhasedStratum, phased_difference
 
 ASSISTED, PHASED = "model_assisted", "three_phase"
 #: Ends of metrics that no gate is judged on.

@@ -16,8 +16,8 @@ from audit import canary_files
 from audit.canaries import Canary, Flock, Outcome, Sighting, satisfies, words
 from audit.canary_files import Imitation
 from audit.canary_recall import Recent
+from audit.duplicates.exchange import Result, Task
 from audit.errors import InputError
-from audit.exchange import Result, Task
 from audit.measuring import EVALUATED, measure
 from audit.model import Batch, Shard
 from audit.screens import CorpusScreen, Screen, ScreenContext, finds_duplicates, is_corpus_wide

@@ -16,8 +16,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from audit import __version__, stage_times
+from audit import __version__
 from audit.errors import AuditError
+from audit.workers import stage_times
 
 GO, NO_GO, INSUFFICIENT = 0, 10, 11
 _EXIT_CODES = {"GO": GO, "NO-GO": NO_GO, "INSUFFICIENT EVIDENCE": INSUFFICIENT}

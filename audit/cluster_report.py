@@ -17,12 +17,12 @@ import pyarrow as pa
 
 from audit import cluster_nature, facts, largest_clusters, workkeys
 from audit.cluster_nature import Nature
+from audit.duplicates.exchange import Runner, threads
 from audit.errors import InputError
-from audit.exchange import Runner, threads
 from audit.largest_clusters import Cluster, Place
 from audit.masking import mask
 from audit.resolving import Resolution, StoredSketches
-from audit.store import Part
+from audit.storage.store import Part
 from audit.word_diff import Hunk, Words, hunks
 
 FAMILY = "cluster_diffs"

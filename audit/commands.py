@@ -65,7 +65,8 @@ def forecast(config_file: Path, inputs: tuple[str, ...], options: Options) -> di
 
 def _spent(target: Run) -> dict[str, Any]:
     """What the last pass cost by stage, from the journal."""
-    from audit import pipeline, stage_times
+    from audit import pipeline
+    from audit.workers import stage_times
 
     told = [entry.data for entry in target.journal.read() if entry.event == pipeline.SPENT][-1]
     return {**told, "stages": [dataclasses.asdict(row) for row in stage_times.table(told)]}
@@ -184,7 +185,7 @@ def scorecard(folder: str | Path, formats: Sequence[str], out: Path | None, *, q
     from audit import evaluation
     from audit.renderers import RENDERERS
     from audit.run import Run
-    from audit.store import write_atomically
+    from audit.storage.store import write_atomically
 
     unknown = [name for name in formats if name not in RENDERERS]
     if unknown or not formats:

@@ -1,4 +1,4 @@
-"""Compaction: the many small parts of a family become a few packs (``audit.packs``), once the pass is over.
+"""Compaction: the many small parts of a family become a few packs (``packs``), once the pass is over.
 
 Which parts share a pack follows from the parts and the packs that stand when the pass ends, whoever computed
 them and however often it was killed. Steps, each of which a kill may be the last to see:
@@ -21,12 +21,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from audit import packs, partindex
-from audit.durable_files import sync_files
+from audit import partindex
 from audit.engines import Engine
 from audit.errors import FatalError
-from audit.packs import LIST_SCHEMA, LISTS, PREFIX, SUFFIX, Pack
-from audit.store import (
+from audit.storage import packs
+from audit.storage.durable_files import sync_files
+from audit.storage.packs import LIST_SCHEMA, LISTS, PREFIX, SUFFIX, Pack
+from audit.storage.store import (
     ROW_GROUP_ROWS,
     Part,
     Receipt,

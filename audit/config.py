@@ -21,7 +21,6 @@ from pydantic import (
     model_validator,
 )
 
-from audit import memory
 from audit import probes as probe_family
 from audit import screens as screen_family
 from audit.dimensions import DEFAULT_STRATA, conditions, dimensions, flagging
@@ -35,6 +34,7 @@ from audit.screens import Screen
 from audit.sources import ColumnMapping, ReadLimits
 from audit.waivers import Waiver
 from audit.waivers import check as check_waivers
+from audit.workers import memory
 
 MIB = 1 << 20
 #: Columns of the files that reviewers fill in; a question's answers are a column of its name.

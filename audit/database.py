@@ -15,13 +15,13 @@ import pyarrow as pa
 
 from audit import sampled_rows, views
 from audit.dimensions import dimensions
-from audit.memory import MIB, database_bytes, reading_bytes
-from audit.packs import LISTS
 from audit.resolving import RESOLVED
 from audit.screens import MeasuringCorpusScreen, Screen, duplicate_screen, is_corpus_wide
 from audit.slicing import SLICES
-from audit.store import disk_errors
+from audit.storage.packs import LISTS
+from audit.storage.store import disk_errors
 from audit.totals import FAMILY as TOTALS
+from audit.workers.memory import MIB, database_bytes, reading_bytes
 
 FILE = "audit.duckdb"
 AGGREGATES = "aggregates"

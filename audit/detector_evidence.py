@@ -11,16 +11,17 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from audit import detector_quality, evidence, recalibration, scored_draws
-from audit.calibration import LEAST_JUDGED, Recalibration
+from audit import evidence, recalibration, scored_draws
 from audit.config import AuditConfig
 from audit.database import Builder
-from audit.detector_quality import Ratio, ScoredSample, Threshold
 from audit.dimensions import banded, flagging
 from audit.drawing import Drawing
 from audit.model import WHOLE
 from audit.scored_draws import Detector, ScoredPart
-from audit.stratum_samples import YES
+from audit.statistics import detector_quality
+from audit.statistics.detector_quality import Ratio, ScoredSample, Threshold
+from audit.statistics.stratum_samples import YES
+from audit.toxicity.calibration import LEAST_JUDGED, Recalibration
 
 METHOD = (
     "Precision and recall: stratified ratios, limits by Gaffke's test; what the screen did not evaluate "

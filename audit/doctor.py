@@ -17,11 +17,14 @@ import pyarrow as pa
 from rich.table import Table
 
 from audit import config as configuration
-from audit import hmac_key, memory, phone_plan_cache, probe_check, sources
+from audit import hmac_key, sources
 from audit.config import AuditConfig
 from audit.errors import AuditError, ConfigurationError
+from audit.pii import phone_plan_cache
+from audit.probe_phase import probe_check
 from audit.probes import Probe, available, try_out
 from audit.screens import Screen, ScreenContext
+from audit.workers import memory
 
 _GIB, _MIB = 1 << 30, 1 << 20
 #: What a probe is tried on: short documents, and the time that its sample size is told for.

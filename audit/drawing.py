@@ -14,18 +14,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from audit import drawing_tasks, facts, sampled_rows, totals
-from audit.allocation import affordable
 from audit.config import AuditConfig, digest_json
 from audit.drawing_tasks import Places
+from audit.duplicates.exchange import Runner, threads
 from audit.errors import ConfigurationError, FatalError
-from audit.exchange import Runner, threads
-from audit.neighbouring_bands import FEW
 from audit.partindex import Catalogue
 from audit.permanent_numbers import salted_seed
 from audit.sampling_settings import BANDS
 from audit.slicing import SLICES
-from audit.store import Part, Store, write_atomically
-from audit.strata import Design, design
+from audit.statistics.allocation import affordable
+from audit.statistics.neighbouring_bands import FEW
+from audit.statistics.strata import Design, design
+from audit.storage.store import Part, Store, write_atomically
 
 PHASE = "review"
 #: File of the seed in the run's ``sample`` folder. It tells the draws, also of later versions: private.

@@ -1,7 +1,7 @@
 """The smallest permanent random numbers of a corpus by stratum, found by tasks over groups of shards.
 
 Three steps, each in tasks that a runner spreads: groups of shards spill their numbers, partitions tell which
-of them repeat (``audit.copies``), and groups offer the documents under a cut to a keeper of their own. What
+of them repeat (``copies``), and groups offer the documents under a cut to a keeper of their own. What
 the keepers hold is bounded by the sample, and merged by the driver. The scratch folder takes 12 bytes a
 document.
 
@@ -22,13 +22,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from audit.copies import LARGEST, Numbers, Spill, read_repeats, separated, tell_repeats
+from audit.duplicates.exchange import Runner, partition_bits
 from audit.engine_runner import grouped
-from audit.exchange import Runner, partition_bits
 from audit.permanent_numbers import document_numbers
-from audit.sampling import SmallestNumbers
-from audit.store import Part, Store, disk_errors
-from audit.strata import Design
+from audit.statistics.copies import LARGEST, Numbers, Spill, read_repeats, separated, tell_repeats
+from audit.statistics.sampling import SmallestNumbers
+from audit.statistics.strata import Design
+from audit.storage.store import Part, Store, disk_errors
 
 #: Documents of a spill, and of a partition on average.
 STRETCH = 1 << 22

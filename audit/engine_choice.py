@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from audit import memory
 from audit.engines import Engine
 from audit.engines.local import LocalEngine
 from audit.errors import ConfigurationError
-from audit.worker_pool import Worker
+from audit.workers import memory
+from audit.workers.worker_pool import Worker
 
 if TYPE_CHECKING:  # a worker starts before what they import is loaded
     from audit.config import AuditConfig

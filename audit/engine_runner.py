@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from audit.duplicates.exchange import Runner, threads
 from audit.engines import Engine
-from audit.exchange import Runner, threads
-from audit.stage_times import Ledger, Timing
-from audit.store import Store
+from audit.storage.store import Store
+from audit.workers.stage_times import Ledger, Timing
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

@@ -18,7 +18,6 @@ import pyarrow as pa
 
 from audit import (
     adjudication_phase,
-    aggregates,
     agreement,
     assisted_estimates,
     detector_evidence,
@@ -26,33 +25,34 @@ from audit import (
     frozen_plan,
     gate_inputs,
     partindex,
-    probe_evidence,
     reports,
     scorecard,
     toxicity_report,
     waivers,
 )
+from audit.aggregation import aggregates
 from audit.config import AuditConfig
 from audit.coverage import Coverage
 from audit.database import Builder, building, connect
 from audit.drawing import Drawing
+from audit.duplicates.exchange import Runner, threads
 from audit.errors import FatalError
-from audit.exchange import Runner, threads
 from audit.frozen_plan import Plan
 from audit.gate_inputs import Inputs, statistics
 from audit.lineage import manifest, verification
 from audit.model import Estimate, GateResult, Verdict
 from audit.partindex import Catalogue
 from audit.policy import decide, judge_gates
+from audit.probe_phase import probe_evidence
 from audit.progress import Reporter
 from audit.renderers import RENDERERS, render
 from audit.reports import ShardLog
 from audit.review.judgements import JudgementStore
 from audit.run import MANIFEST, Run
-from audit.sampling import commitment
 from audit.screens import is_corpus_wide
 from audit.standing import evaluation_day
-from audit.store import write_atomically
+from audit.statistics.sampling import commitment
+from audit.storage.store import write_atomically
 
 _CONFIDENCE_ALPHA = 0.05
 

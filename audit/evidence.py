@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from audit.census import Census, Unit
 from audit.dimensions import REPORTED, conditions, slice_name
 from audit.drawing import PHASE, Drawing
-from audit.estimation import SEQUENTIAL, Prevalence, Rule, StratumSample, stratum_samples
 from audit.model import WHOLE, Estimate
+from audit.statistics.census import Census, Unit
+from audit.statistics.estimation import SEQUENTIAL, Prevalence, Rule, StratumSample, stratum_samples
 
 #: Values of a dimension that get estimates of their own, by documents; gates may name any other.
 _VALUES = 12

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from audit import drawing, frozen_plan, gate_inputs, probe_sample, reports
+from audit import drawing, frozen_plan, gate_inputs, reports
 from audit.config import AuditConfig
 from audit.errors import ConfigurationError
-from audit.estimation import UNSURE, YES, Prevalence
 from audit.gate_evidence import Charged, Evidence, Missing
 from audit.parameters import nearest
 from audit.partindex import Catalogue
 from audit.policy import Gate, needs_review, usable_evidence
-from audit.probe_evidence import Probed, ProbeShare
+from audit.probe_phase import probe_sample
+from audit.probe_phase.probe_evidence import Probed, ProbeShare
 from audit.run import Run
+from audit.statistics.estimation import UNSURE, YES, Prevalence
 
 CITATIONS = {
     "review": (

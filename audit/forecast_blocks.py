@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from audit import sources
 from audit.errors import InputError
 from audit.model import DOCUMENT_SCHEMA, Batch, Shard
-from audit.object_addresses import is_object_address
+from audit.objects.object_addresses import is_object_address
 from audit.sources import ColumnMapping, ReadLimits
 from audit.sources.contracts import MIB
 from audit.sources.shard_bytes import open_shard_bytes

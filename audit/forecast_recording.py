@@ -5,21 +5,49 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Any
 
 from audit.engines import CORES, Advance, Engine, Needs, Outcome, Result, Task
 from audit.model import Shard
 from audit.progress import Quiet
-from audit.store import Store
+from audit.storage.store import Store
 from audit.tasks import ShardReport
+from audit.workers.stage_times import START_UP, Timed, Timing
+
+
+@dataclass(frozen=True)
+class Wave:
+    """Tasks of a stage over the whole corpus that were handed to the workers at once.
+
+    Attributes:
+        tasks: How many.
+        seconds: Of CPU time, without the start of workers.
+    """
+
+    stage: str
+    tasks: int
+    seconds: float
 
 
 @dataclass(frozen=True)
 class Recording:
-    """An engine that keeps what tasks report."""
+    """An engine that keeps what tasks report: of the screening, and of the stages after it."""
 
     engine: Engine
     reports: list[ShardReport] = field(default_factory=list)
+    waves: list[Wave] = field(default_factory=list)
+
+    def __enter__(self) -> Recording:
+        """See ``Engine``."""
+        self.engine.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """See ``Engine``."""
+        self.engine.__exit__(kind, error, trace)
 
     @property
     def workers(self) -> int:
@@ -47,10 +75,16 @@ class Recording:
         needs: Needs = CORES,
     ) -> Iterator[Outcome[Task, Result]]:
         """See ``Engine``."""
+        spent: list[float] = []
         for outcome in self.engine.map(function, tasks, advance, needs):
             if isinstance(outcome.result, ShardReport):
                 self.reports.append(outcome.result)
+            elif isinstance(outcome.result, Timed):
+                seconds = outcome.result.seconds
+                spent.append(sum(seconds.values()) - seconds.get(START_UP, 0.0))
             yield outcome
+        if isinstance(function, Timing):
+            self.waves.append(Wave(function.stage, len(spent), sum(spent)))
 
 
 class StageWalls(Quiet):

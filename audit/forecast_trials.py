@@ -25,11 +25,11 @@ from audit.engines import Engine
 from audit.engines.local import LocalEngine
 from audit.errors import AuditError, FatalError, InputError
 from audit.forecast_blocks import COPY_COLUMNS, Block, BlockTask
-from audit.forecast_recording import Recording, StageWalls
+from audit.forecast_recording import Recording, StageWalls, Wave
 from audit.pipeline import Request
 from audit.run import Run
-from audit.stage_times import START_UP
 from audit.tasks import ShardReport
+from audit.workers.stage_times import START_UP
 
 #: Shards of one document in the second trial.
 TINY_SHARDS = 24
@@ -66,7 +66,10 @@ class Trial:
     """One audit.
 
     Attributes:
-        workers, driver: Stage -> CPU seconds.
+        start_up: CPU seconds of all workers until they work.
+        screened: CPU seconds of the screening by shard, in their order, with start-up and reading.
+        waves: What the stages over the whole corpus gave to the workers.
+        driver: Stage -> CPU seconds.
         wall, screen_wall: Seconds: of everything, and of the screening.
         worker_peak, driver_peak: Most bytes of memory.
         disk: Family of parts, or file -> bytes.
@@ -76,7 +79,9 @@ class Trial:
     shards: int
     documents: int
     text_bytes: int
-    workers: Mapping[str, float]
+    start_up: float
+    screened: Sequence[float]
+    waves: Sequence[Wave]
     driver: Mapping[str, float]
     wall: float
     screen_wall: float
@@ -232,21 +237,25 @@ def _audit(task: TrialTask, engine: Engine, corpus: Path) -> Trial:
     run_folder = Run(task.folder / "runs" / corpus.name)
     request = Request(_config(task.request.config), task.request.base, (str(corpus),))
     begun = time.monotonic()
-    pipeline.audit(request, run_folder, recording, clock)
+    with recording:
+        pipeline.audit(request, run_folder, recording, clock)
     wall = time.monotonic() - begun
     spent = [entry.data for entry in run_folder.journal.read() if entry.event == pipeline.SPENT][-1]
+    reports = sorted(recording.reports, key=lambda report: report.shard.name)
     return Trial(
-        len(recording.reports),
-        sum(report.documents for report in recording.reports),
+        len(reports),
+        sum(report.documents for report in reports),
         spent["text_bytes"],
-        spent["workers"],
+        spent["workers"].get(START_UP, 0.0),
+        [sum(report.seconds.values()) for report in reports],
+        recording.waves,
         spent["driver"],
         wall,
         clock.seconds["screen"],
         spent["worker_peak_bytes"],
         spent["driver_peak_bytes"],
         _disk(run_folder.folder),
-        {report.shard.name: _screening(report) for report in recording.reports},
+        {report.shard.name: _screening(report) for report in reports},
     )
 
 

@@ -21,8 +21,8 @@ from audit.errors import ConfigurationError
 from audit.forecast_kinds import CONFIDENCE, Range
 from audit.forecast_terms import Cluster, Forecast
 from audit.forecast_trials import Trials, TrialTask
-from audit.memory import MIB
 from audit.pipeline import Request
+from audit.workers.memory import MIB
 
 #: Text that is sampled at most, as a share of the corpus; of a small one, at least ``_LEAST_BLOCKS`` blocks.
 _LARGEST_SHARE, _LEAST_BLOCKS, _MOST_BLOCKS = 0.25, 8, 512
@@ -78,7 +78,7 @@ def forecast(request: Request, options: Options) -> dict[str, Any]:
     found = forecast_terms.predict(
         shards, trials, cluster, texts=texts, probe_seconds=_probe_seconds(request.config)
     )
-    notes = _notes(request.config, trials)
+    notes = _notes(request.config, trials, options.nodes)
     if unsized := len(planned) - len(shards):
         notes.append(f"{unsized} shards are empty or do not tell their size, and are not in it")
     return described(found, trials, cluster, notes)
@@ -101,9 +101,14 @@ def _probe_seconds(config: AuditConfig) -> float:
     return 60 * (config.sampling.probe.minutes or 0.0) if config.probes else 0.0
 
 
-def _notes(config: AuditConfig, trials: Trials) -> list[str]:
-    """What the forecast leaves out."""
+def _notes(config: AuditConfig, trials: Trials, nodes: int = 1) -> list[str]:
+    """What the forecast leaves out, and what it takes for granted."""
     found = []
+    if nodes > 1:
+        found.append(
+            "all nodes are taken to see the run folder; for a run on an object store the driver's threads "
+            "do what exchanges files (duplicates, counts, the draw)"
+        )
     if trials.failed:
         found.append(f"{trials.failed} of the drawn blocks could not be read")
     if config.probes and config.sampling.probe.minutes is None:

@@ -29,7 +29,7 @@ from audit import drawing
 from audit.config import AuditConfig, digest_json
 from audit.dimensions import PRESENT
 from audit.drawing import Drawing, Phase
-from audit.exchange import Runner, threads
+from audit.duplicates.exchange import Runner, threads
 from audit.lineage.journal import Entry
 from audit.partindex import Catalogue
 from audit.run import Run

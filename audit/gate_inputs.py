@@ -8,18 +8,19 @@ from typing import Any
 
 import duckdb
 
-from audit import assisted_estimates, canary_evidence, evidence, partindex, probe_evidence
+from audit import assisted_estimates, canary_evidence, evidence, partindex
 from audit import screens as screen_family
 from audit.config import AuditConfig
 from audit.coverage import Coverage
 from audit.drawing import Drawing
 from audit.gate_evidence import Evidence, Missing, charge
 from audit.policy import Gate
+from audit.probe_phase import probe_evidence
 from audit.reports import ShardLog
 from audit.resolving import FAMILY as DUPLICATES
 from audit.resolving import MATCHES, RESOLVED
 from audit.screens import Screen, duplicate_screen
-from audit.store import Store
+from audit.storage.store import Store
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from audit.masking import mask
-from audit.pii_budget import Budget
-from audit.pii_checks import luhn, mod97
-from audit.pii_patterns import search_patterns
-from audit.pii_recognisers import Recogniser, built_in, compile_pattern
+from audit.pii.pii_budget import Budget
+from audit.pii.pii_checks import luhn, mod97
+from audit.pii.pii_patterns import search_patterns
+from audit.pii.pii_recognisers import Recogniser, built_in, compile_pattern
 
 #: Characters of an identifier that are looked at: of a longer one only its length is shown.
 LONGEST = 8192

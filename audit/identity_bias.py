@@ -15,14 +15,14 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 
 import pyarrow as pa
 
-from audit import identity_terms
 from audit.config import digest_json
 from audit.errors import AuditError
-from audit.identity_terms import Sentence, neutral_sentences
 from audit.model import DOCUMENT_SCHEMA, ScreenResult
 from audit.screens import ScreenContext
-from audit.store import write_atomically
-from audit.toxicity_model import packaged_card
+from audit.storage.store import write_atomically
+from audit.toxicity import identity_terms
+from audit.toxicity.identity_terms import Sentence, neutral_sentences
+from audit.toxicity.toxicity_model import packaged_card
 from audit.workkeys import code_digest
 
 Row: TypeAlias = dict[str, Any]

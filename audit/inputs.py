@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from audit.model import Shard
-from audit.object_addresses import is_object_address
+from audit.objects.object_addresses import is_object_address
 
 _Identity = tuple[str, str, int, int | str, int]
 

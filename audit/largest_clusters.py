@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 
-from audit.store import Part, Store, disk_errors
+from audit.storage.store import Part, Store, disk_errors
 
 #: Clusters that are looked at, and members of each that are compared.
 CLUSTERS, MEMBERS = 10, 8

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from audit.errors import AuditError, ConfigurationError, FatalError, RetryableError
-from audit.object_stores import ObjectChanged, ObjectExists, ObjectFolder
+from audit.objects.object_stores import ObjectChanged, ObjectExists, ObjectFolder
 
 KEY = ".lease"
 ENVIRONMENT_VARIABLE = "AUDIT_LEASE_SECONDS"

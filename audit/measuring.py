@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 from numba.core.errors import NumbaError
 
-from audit import meter
 from audit.errors import AuditError, FatalError
 from audit.facts import constant
 from audit.model import DOCUMENT_SCHEMA, FINDING_SCHEMA, FINDING_STRUCT, ScreenResult
 from audit.screens import Screen, ScreenContext
+from audit.workers import meter
 
 EVALUATED = "evaluated"
 #: A kernel that does not compile, a library that is not there: the installation is at fault, no document.

@@ -15,10 +15,10 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from audit.durable_files import write_atomically
 from audit.errors import FatalError
-from audit.object_stores import ObjectChanged, ObjectExists, ObjectFolder, ObjectInfo
-from audit.part_files import at_once, fetch
+from audit.objects.object_stores import ObjectChanged, ObjectExists, ObjectFolder, ObjectInfo
+from audit.storage.durable_files import write_atomically
+from audit.storage.part_files import at_once, fetch
 
 JOURNAL = "journal.jsonl"
 #: Which content a file was when it was last read: only a hint, so both sides' lines are kept.

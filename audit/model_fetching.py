@@ -12,8 +12,11 @@ from typing import Any
 
 from rich.table import Table
 
-from audit.bilstm_conversion import PACKAGE, VERSION, WHEEL_SHA256, encode, read_wheel
-from audit.bilstm_model import (
+from audit.errors import ConfigurationError
+from audit.model_files import versions
+from audit.storage.store import write_atomically
+from audit.toxicity.bilstm_conversion import PACKAGE, VERSION, WHEEL_SHA256, encode, read_wheel
+from audit.toxicity.bilstm_model import (
     PINNED,
     VOCABULARY_FILE,
     WEIGHTS_FILE,
@@ -21,9 +24,6 @@ from audit.bilstm_model import (
     default_folder,
     read_files,
 )
-from audit.errors import ConfigurationError
-from audit.model_files import versions
-from audit.store import write_atomically
 
 BILSTM = "bilstm"
 _SECONDS = 300

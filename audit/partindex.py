@@ -1,6 +1,6 @@
 """The index of parts: which files make up a run, with digests and the counts that footers hold.
 
-A line a file: a part, or a pack of many small ones (``audit.packs``) and the pack's list. It spares readers
+A line a file: a part, or a pack of many small ones (``packs``) and the pack's list. It spares readers
 the footers of a hundred thousand files, it is what the views are bound to, and what ``audit verify`` holds
 the files against.
 """
@@ -17,10 +17,10 @@ from mmap import ACCESS_READ, mmap
 from typing import Any
 
 from audit.errors import ConfigurationError, FatalError
-from audit.object_stores import ObjectFolder
-from audit.packs import LISTS, Pack
-from audit.part_files import LocalFiles, fetch
-from audit.store import Part, Receipt, Store, digest_file, write_atomically
+from audit.objects.object_stores import ObjectFolder
+from audit.storage.packs import LISTS, Pack
+from audit.storage.part_files import LocalFiles, fetch
+from audit.storage.store import Part, Receipt, Store, digest_file, write_atomically
 
 FILE = "index.jsonl"
 _FOLDER = "parts/"

@@ -18,7 +18,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from audit import (
-    aggregates,
     canaries,
     cluster_report,
     compaction,
@@ -30,7 +29,6 @@ from audit import (
     identifiers,
     isolating,
     partindex,
-    probe_sample,
     resolving,
     slicing,
     sources,
@@ -39,34 +37,36 @@ from audit import (
     totals,
 )
 from audit import reports as shardlog
+from audit.aggregation import aggregates
+from audit.aggregation.counting import Means
 from audit.canaries import Flock
 from audit.config import AuditConfig
-from audit.counting import Means
 from audit.dimensions import PRESENT, flagging
 from audit.domains import Classification
+from audit.duplicates.exchange import Runner
 from audit.engine_runner import EngineRunner, grouped, over_files
 from audit.engines import Engine
 from audit.errors import ConfigurationError
 from audit.evaluation import evaluate
-from audit.exchange import Runner
 from audit.frozen_plan import DOMAINS
 from audit.inputs import SeenInputs, resolved
 from audit.lineage import manifest
 from audit.model import Shard, Verdict
-from audit.probing import ProbePhase, probe
+from audit.probe_phase import probe_sample
+from audit.probe_phase.probing import ProbePhase, probe
 from audit.progress import Reporter
 from audit.review import known_answers
 from audit.review.judgements import JudgementStore
 from audit.run import MANIFEST, Run
-from audit.sampling import commitment, derive_seed
 from audit.screens import CorpusScreen, MatchingCorpusScreen, duplicate_screen, is_corpus_wide
 from audit.slicing import SliceTask, Slicing
 from audit.sources import InputPlan
 from audit.sources.contracts import MIB
-from audit.stage_times import Ledger, Timing
-from audit.store import Part, Receipt, digest_file
+from audit.statistics.sampling import commitment, derive_seed
+from audit.storage.store import Part, Receipt, digest_file
 from audit.tasks import Screening, ShardReport, ShardTask
 from audit.text_cache import TextCache
+from audit.workers.stage_times import Ledger, Timing
 
 #: Event of the journal: what the run cost, by stage (``stage_times.Ledger.entry``).
 SPENT = "spent"

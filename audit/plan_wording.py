@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from audit.predictions import ALONE
+from audit.statistics.predictions import ALONE
 
 #: Place of the forecast whose shares are those predicted, among the factors.
 _MIDDLE = 1

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from audit.worker_pool import Worker, first_worker
+from audit.workers.worker_pool import Worker, first_worker
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Preparation:
         """Show the packaged canaries to the screens."""
         # Not above: the driver is to send this before it has loaded them itself.
         from audit import canaries, config, tasks
-        from audit.store import Store
+        from audit.storage.store import Store
 
         chosen = config.load(self.config_file)
         screening = tasks.Screening(

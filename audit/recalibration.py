@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, logit, ndtri
 
-from audit.calibration import LEAST_JUDGED, Booleans, Doubles, Recalibration, recalibrate
 from audit.scored_draws import ScoredPart
-from audit.stratum_samples import UNSURE, YES
+from audit.statistics.stratum_samples import UNSURE, YES
+from audit.toxicity.calibration import LEAST_JUDGED, Booleans, Doubles, Recalibration, recalibrate
 
 #: The question whose answers are held against the screen of the same name, by default.
 QUESTION = SCREEN = "toxicity"

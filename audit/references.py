@@ -11,11 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from audit import packs
+from audit.duplicates.exchange import Result, Task, threads
 from audit.errors import ConfigurationError
-from audit.exchange import Result, Task, threads
-from audit.packs import Member
-from audit.store import Part, Store
+from audit.storage import packs
+from audit.storage.packs import Member
+from audit.storage.store import Part, Store
 
 _KEY = "screens.near_duplicates.references"
 

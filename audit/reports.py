@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import json as arrow_json
 
-from audit.durable_files import written_atomically
 from audit.model import Shard
+from audit.storage.durable_files import written_atomically
 from audit.tasks import ShardReport
 
 FILE = "shards.jsonl"

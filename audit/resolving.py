@@ -17,13 +17,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from audit import meter, sources, workkeys
-from audit.exchange import Result, Runner, Task, threads
+from audit import sources, workkeys
+from audit.duplicates.exchange import Result, Runner, Task, threads
 from audit.facts import constant
 from audit.model import DUPLICATE_SCHEMA, REFERENCE_MATCH_SCHEMA, Shard
 from audit.screens import CorpusScreen, MatchingCorpusScreen, MeasuringCorpusScreen, finds_duplicates
 from audit.sources import ColumnMapping, ReadLimits
-from audit.store import Part, Store, disk_errors
+from audit.storage.store import Part, Store, disk_errors
+from audit.workers import meter
 
 FAMILY = "duplicates"
 #: Documents that a reference holds, too.

@@ -13,24 +13,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from audit import drawing, frozen_plan
-from audit.census import Unit
 from audit.config import AuditConfig
 from audit.coverage import Coverage
 from audit.dimensions import REPORTED, conditions
 from audit.drawing import Drawing
 from audit.errors import ConfigurationError
-from audit.estimation import FIXED, LABELS, completed_prefix
 from audit.evidence import judged_draws
 from audit.gate_evidence import Charged, charge
 from audit.model import WHOLE
-from audit.planning import Fixed, Forecast, Frame, Target, evidence, foresee
 from audit.policy import Gate
-from audit.predictions import Labels, Prediction, adjusted, doubted
 from audit.run import Run
 from audit.screens.toxicity import Toxicity
-from audit.sequential import FARTHEST, size_at
-from audit.strata import Design
-from audit.toxicity_model import packaged_card
+from audit.statistics.census import Unit
+from audit.statistics.estimation import FIXED, LABELS, completed_prefix
+from audit.statistics.planning import Fixed, Forecast, Frame, Target, evidence, foresee
+from audit.statistics.predictions import Labels, Prediction, adjusted, doubted
+from audit.statistics.sequential import FARTHEST, size_at
+from audit.statistics.strata import Design
+from audit.toxicity.toxicity_model import packaged_card
 
 #: Predicted shares of yes are also doubled and halved: no prediction is exact.
 FACTORS = (0.5, 1.0, 2.0)

@@ -23,8 +23,8 @@ from audit.review.formats import FORMATS, recognise
 from audit.review.judgements import JudgementStore
 from audit.review.texts import SampleRow, shuffled, write_privately
 from audit.run import Run
-from audit.sampling import commitment
 from audit.standing import JUDGING
+from audit.statistics.sampling import commitment
 
 PHASE = REVIEW
 

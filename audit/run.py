@@ -14,15 +14,16 @@ from typing import Any, TextIO
 import duckdb
 
 from audit import config as configuration
-from audit import database, lease, partindex, staging
+from audit import database, lease, partindex
 from audit.config import AuditConfig
 from audit.errors import AuditError, ConfigurationError, FatalError
 from audit.lease import Lease
 from audit.lineage import manifest
 from audit.lineage.journal import Journal
 from audit.mirror import Mirror
-from audit.object_stores import ObjectFolder, is_object_address
-from audit.store import Store
+from audit.objects.object_stores import ObjectFolder, is_object_address
+from audit.storage import staging
+from audit.storage.store import Store
 
 MANIFEST = "manifest.json"
 #: Growth of the list of inputs that were read from which the object store is told.

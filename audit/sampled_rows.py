@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from audit import facts
+from audit.duplicates.exchange import Runner, threads
 from audit.engine_runner import grouped
-from audit.exchange import Runner, threads
 from audit.screens import Screen, is_corpus_wide
 from audit.slicing import SLICES
-from audit.store import Part, Store
+from audit.storage.store import Part, Store
 
 _FACTS = {
     "doc_id": pa.string(),

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 #: Cuts of a score into bands, finer than any sample needs: a design joins neighbours to the few bands that
-#: are best for its size (``audit.neighbouring_bands``). Of a harm under 0.3% most lies at scores that one
+#: are best for its size (``neighbouring_bands``). Of a harm under 0.3% most lies at scores that one
 #: lowest band up to 0.01 would not tell apart.
 BANDS = (
     *(0.0003, 0.001, 0.002, 0.004, 0.007, 0.012, 0.02, 0.03, 0.05, 0.07, 0.1, 0.14, 0.2),

@@ -16,7 +16,7 @@ import duckdb
 
 from audit import disk_budget
 from audit import scorecard_queries as queries
-from audit.aggregate_queries import ALARM_DOCUMENTS, ALARM_SHARE
+from audit.aggregation.aggregate_queries import ALARM_DOCUMENTS, ALARM_SHARE
 from audit.errors import FatalError
 from audit.model import WHOLE, Estimate, GateResult, Verdict
 

@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 
 from audit.dimensions import REPORTED, conditions
 from audit.drawing import PHASE, Drawing
-from audit.second_phase import SecondPhase, second_phase
 from audit.slicing import NO_SCORE
-from audit.stratum_samples import LABELS, UNSURE, completed_prefix
+from audit.statistics.second_phase import SecondPhase, second_phase
+from audit.statistics.stratum_samples import LABELS, UNSURE, completed_prefix
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int8]

@@ -18,7 +18,7 @@ from audit import domains, facts, workkeys
 from audit.dimensions import PRESENT, REPORTED, banded
 from audit.domains import Classification
 from audit.screens import Screen, is_corpus_wide
-from audit.store import Part, Receipt, Store
+from audit.storage.store import Part, Receipt, Store
 from audit.workkeys import KeyTemplate, hole
 
 SLICES, CELLS, FINDING_CELLS = "slices", "cells", "finding_cells"

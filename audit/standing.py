@@ -12,7 +12,7 @@ from audit.lineage.journal import Entry
 from audit.model import GateResult, Verdict
 from audit.policy import UNDECIDED, decide
 from audit.run import Run
-from audit.store import digest_file
+from audit.storage.store import digest_file
 from audit.waivers import Waiver
 
 #: Announced before judgements are written, so that a crash in between cannot leave them unnoticed.

@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from audit import canary_check, facts, meter, sources
+from audit import canary_check, facts, sources
 from audit.canaries import Flock
 from audit.canary_recall import Recent
 from audit.errors import FatalError, InputError
@@ -27,10 +27,11 @@ from audit.model import NO_DOCUMENT, Batch, Reject, Shard
 from audit.screens import Screen, ScreenContext
 from audit.shard_keys import Reading, ShardKeys
 from audit.sources import ColumnMapping, ReadLimits
-from audit.stage_times import START_UP, StageClock, peak_memory
-from audit.store import Part, PartWriter, Receipt, Store, commit_all
+from audit.storage.store import Part, PartWriter, Receipt, Store, commit_all
 from audit.text_cache import TextCache
 from audit.trails import CANARIES, COMMITTING, READING, Careful, Spared, Trail
+from audit.workers import meter
+from audit.workers.stage_times import START_UP, StageClock, peak_memory
 
 REJECTS = "rejects"
 REJECT_SCHEMA = pa.schema(

@@ -20,11 +20,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from audit import sources, user_cache
-from audit.durable_files import private_file
 from audit.facts import text_digests
 from audit.model import DOCUMENT_SCHEMA, Shard
 from audit.permanent_numbers import document_numbers
 from audit.sources import ColumnMapping, ReadLimits
+from audit.storage.durable_files import private_file
 
 ENVIRONMENT_VARIABLE = "AUDIT_TEXT_CACHE"
 #: Of a small corpus no more is kept: reading it again costs little.

@@ -12,10 +12,10 @@ from functools import partial
 import pyarrow as pa
 
 from audit import workkeys
+from audit.duplicates.exchange import Runner, threads
 from audit.engine_runner import grouped
-from audit.exchange import Runner, threads
 from audit.slicing import CELLS
-from audit.store import Part, Store
+from audit.storage.store import Part, Store
 
 FAMILY = "totals"
 #: Rows that wait until they are added up. No sum depends on it, since counts are integers.

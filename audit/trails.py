@@ -19,11 +19,11 @@ from types import TracebackType
 
 import pyarrow as pa
 
-from audit import meter
 from audit.measuring import Detector, Measured, measure, slice_context, unevaluated
-from audit.object_stores import ObjectFolder, ObjectMissing
+from audit.objects.object_stores import ObjectFolder, ObjectMissing
 from audit.screens import ScreenContext
-from audit.store import SCRATCH, Store
+from audit.storage.store import SCRATCH, Store
+from audit.workers import meter
 
 CRASHED = "failed: crashed its worker"
 GIVEN_UP = "failed: given up in this shard, where it crashed its worker too often"

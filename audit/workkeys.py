@@ -24,23 +24,19 @@ from audit.config import digest_json
 from audit.screens import Screen
 
 _PACKAGE = "audit"
-#: Modules that carry bytes and decide none of them: every read asks for one version and counts its bytes, and
-#: what came is digested. They import each other and errors alone, so nothing that decides hides behind them.
-TRANSPORT = frozenset(
-    {
-        "object_addresses",
-        "object_bytes",
-        "object_clients",
-        "object_errors",
-        "object_stores",
-        "retrying",
-        "sources.objects",
-    }
-)
+#: Packages and modules that carry bytes and decide none of them: every read asks for one version and counts
+#: its bytes, and what came is digested. They import each other and errors alone, so nothing that decides
+#: hides behind them.
+TRANSPORT = ("objects", "sources.objects")
 _HOLE = re.compile(r'"\\u0000([^"\\]+)\\u0000"')
 #: Holes of a screen's template; the others are named after the screens that it needs.
 CONTENT, READING = "the content", "the reading"
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+
+
+def is_transport(module: str) -> bool:
+    """Whether a module of this package, by its full name, is one of ``TRANSPORT``."""
+    return any(f"{module}.".startswith(f"{_PACKAGE}.{name}.") for name in TRANSPORT)
 
 
 def hole(name: str) -> str:
@@ -167,7 +163,7 @@ def _reachable(module: str) -> dict[str, Path]:
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        path = None if name.removeprefix(f"{_PACKAGE}.") in TRANSPORT else _source(name)
+        path = None if is_transport(name) else _source(name)
         if path is not None and name not in found:
             found[name] = path
             waiting += _imports(path)

@@ -27,7 +27,7 @@ from audit import config as configuration
 from audit.engines import Engine
 from audit.engines.local import LocalEngine
 from audit.engines.ray import Cluster, RayEngine
-from audit.object_stores import ObjectFolder
+from audit.objects.object_stores import ObjectFolder
 from audit.pipeline import Request, audit
 from audit.progress import Quiet, Reporter
 from audit.run import Run

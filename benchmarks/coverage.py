@@ -38,8 +38,8 @@ import numpy as np
 from scipy.stats import binom
 
 from audit.coverage import Coverage
-from audit.estimation import Prevalence
 from audit.policy import GO, Gate, decide, judge_gates
+from audit.statistics.estimation import Prevalence
 from benchmarks.covering import Cell, covering_cells, uncovered_pairs
 from benchmarks.machine import machine
 from benchmarks.simulated_audits import Review, Setting, Surprises, evidence, reviewed, setting

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from audit import canaries, drawing, hmac_key, packs, partindex, pipeline, slicing, tasks
+from audit import canaries, drawing, hmac_key, partindex, pipeline, slicing, tasks
 from audit import config as configuration
 from audit import reports as shardlog
 from audit.canaries import Flock
@@ -34,7 +34,8 @@ from audit.pipeline import Request
 from audit.progress import Quiet
 from audit.run import Run
 from audit.slicing import FAMILIES, SliceTask, Slicing
-from audit.store import Part, Store
+from audit.storage import packs
+from audit.storage.store import Part, Store
 from audit.tasks import Screening
 
 SEEDS = 4

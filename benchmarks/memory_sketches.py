@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
-from audit.exchange import Result, Task, threads
+from audit.duplicates.exchange import Result, Task, threads
 from audit.screens import CorpusScreen, ScreenContext
 
 

@@ -25,9 +25,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numba import njit
 
-from audit.clusters import Clusters
-from audit.duplicate_counts import statistics
-from audit.duplicate_groups import DigestGroups
+from audit.duplicates.clusters import Clusters
+from audit.duplicates.duplicate_counts import statistics
+from audit.duplicates.duplicate_groups import DigestGroups
+from audit.duplicates.lsh import similarities
+from audit.duplicates.pair_files import split_pairs
 from audit.kernels.banding import matching
 from audit.kernels.fast_similarity import bit_agreements
 from audit.kernels.shingles import (
@@ -39,8 +41,6 @@ from audit.kernels.shingles import (
     truncate,
     truncate_to_bytes,
 )
-from audit.lsh import similarities
-from audit.pair_files import split_pairs
 from audit.screens import ScreenContext
 from audit.screens.near_duplicates import NearDuplicates
 from benchmarks.machine import machine

@@ -29,11 +29,11 @@ from pathlib import Path
 
 import numpy as np
 
+from audit.duplicates.exchange import Runner, threads
 from audit.engine_runner import EngineRunner
 from audit.engines.local import LocalEngine
-from audit.exchange import Runner, threads
 from audit.screens.near_duplicates import NearDuplicates
-from audit.stage_times import Ledger
+from audit.workers.stage_times import Ledger
 from benchmarks.machine import machine
 from benchmarks.synthetic_documents import SyntheticSketches
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from audit.stage_times import START_UP
+from audit.workers.stage_times import START_UP
 from benchmarks import page_corpus
 
 

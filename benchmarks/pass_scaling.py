@@ -23,7 +23,7 @@ from audit import canaries, tasks
 from audit.config import AuditConfig
 from audit.engines.local import LocalEngine
 from audit.sources import inspect_inputs
-from audit.store import Store
+from audit.storage.store import Store
 from audit.tasks import Screening, ShardTask
 from benchmarks import page_corpus
 

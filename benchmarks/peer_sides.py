@@ -24,10 +24,10 @@ from presidio_analyzer.nlp_engine import NlpEngineProvider
 from audit import canaries, config, sources, tasks
 from audit.canaries import Flock
 from audit.hmac_key import HmacKey
-from audit.presidio import recognisers
+from audit.pii.presidio import recognisers
 from audit.screens.near_duplicates import NearDuplicates
 from audit.screens.pii import Pii
-from audit.store import Store
+from audit.storage.store import Store
 
 OURS, DEFAULT, BEST = "ours", "their defaults", "their best settings"
 SIDES = (DEFAULT, BEST, OURS)

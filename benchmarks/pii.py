@@ -27,9 +27,9 @@ import tldextract.tldextract
 from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
 from presidio_analyzer.nlp_engine import NlpEngineProvider
 
-from audit.pii_kinds import kind_of
-from audit.pii_search import Texts, search
-from audit.presidio import library_versions, recognisers
+from audit.pii.pii_kinds import kind_of
+from audit.pii.pii_search import Texts, search
+from audit.pii.presidio import library_versions, recognisers
 from benchmarks.machine import machine
 from benchmarks.pii_cases import texts as generated_texts
 

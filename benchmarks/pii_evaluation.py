@@ -29,10 +29,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from presidio_analyzer.predefined_recognizers import PhoneRecognizer
 
-from audit.presidio import Recogniser, recognisers
+from audit.pii.presidio import Recogniser, recognisers
+from audit.pii.spans import Span
 from audit.screens import ScreenContext
 from audit.screens.pii import Pii
-from audit.spans import Span
 
 IOU = 0.9
 _EDGES = " \t\r\n.,;:!?()[]{}<>\"'"

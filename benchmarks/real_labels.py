@@ -8,7 +8,7 @@ detector is this package's, its scores out of fold. A replicate is a draw under 
 permanent random numbers and design (bands of the score, half of the draws in proportion to size), and the
 data set's label is the judgement.
 
-Planned widths: ``audit.planning`` plays the review before a label is seen, from the scores alone, as if they
+Planned widths: ``planning`` plays the review before a label is seen, from the scores alone, as if they
 were right and with the doubt that a run's plan has (slopes of the other data sets on the model's card), and
 once more after the first ``PILOT`` judgements of the same sample. They are held against the width that the
 replicates then had, from limit to limit, at 95% each.
@@ -30,16 +30,16 @@ import pyarrow as pa
 from scipy.special import expit
 from scipy.stats import beta, binom, hypergeom
 
-from audit.estimation import FIXED, Prevalence, StratumSample
-from audit.neighbouring_bands import FEW
 from audit.permanent_numbers import permanent_random_numbers
-from audit.planning import Frame, GateForecast, Target, foresee
 from audit.policy import Gate
-from audit.predictions import Labels, Prediction, adjusted, doubted
 from audit.review_plan import held_out_slopes
-from audit.sampling import SmallestNumbers, derive_seed
 from audit.sampling_settings import BANDS
-from audit.strata import Design, design
+from audit.statistics.estimation import FIXED, Prevalence, StratumSample
+from audit.statistics.neighbouring_bands import FEW
+from audit.statistics.planning import Frame, GateForecast, Target, foresee
+from audit.statistics.predictions import Labels, Prediction, adjusted, doubted
+from audit.statistics.sampling import SmallestNumbers, derive_seed
+from audit.statistics.strata import Design, design
 from audit.training.crossfit import cross_validate
 from audit.training.plan import Plan
 from audit.training.toxicity import cross_fitted_logits, read_subject

@@ -18,13 +18,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from audit.adjudicated_limits import adjudicated_values
 from audit.config import SamplingSection
-from audit.estimation import FIXED, NO, SEQUENTIAL, UNSURE, Prevalence, StratumSample
-from audit.second_phase import SecondPhase
-from audit.sequential import DECLARED, share_of_alpha
-from audit.strata import Design, design
-from audit.stratified_limits import JudgedValues, p_value_at_least, p_value_at_most
+from audit.statistics.adjudicated_limits import adjudicated_values
+from audit.statistics.estimation import FIXED, NO, SEQUENTIAL, UNSURE, Prevalence, StratumSample
+from audit.statistics.second_phase import SecondPhase
+from audit.statistics.sequential import DECLARED, share_of_alpha
+from audit.statistics.strata import Design, design
+from audit.statistics.stratified_limits import JudgedValues, p_value_at_least, p_value_at_most
 from benchmarks.covering import Cell
 from benchmarks.simulated_corpora import Corpus, banded, sliced
 
@@ -253,6 +253,6 @@ class Surprises:
         return min(least / share, 1.0), min(most / share, 1.0)
 
     def after_adjudication(self, look: int, review: Review) -> tuple[float, float]:
-        """As ``at``, by the two-phase limits of ``audit.adjudicated_limits``: those of ``evidence``."""
+        """As ``at``, by the two-phase limits of ``adjudicated_limits``: those of ``evidence``."""
         values = review.adjudicated(self._shares, self._shared.looks[look])
         return self.of(look, values, values)

@@ -124,7 +124,7 @@ def _by_labels(rows: Sequence[Row], tolerated: float) -> list[str]:
             "Reviewers miss a tenth of the harm and raise half a percent of false alarms; "
             "all positives and a "
             "tenth of the negatives are adjudicated. The statements above are of the two-phase limits "
-            "(`audit/adjudicated_limits.py`). `by labels`: limits from labels in which a "
+            "(`audit/statistics/adjudicated_limits.py`). `by labels`: limits from labels in which a "
             "negative that nobody "
             "looked at again is a no until one that was looked at turns out positive (`labels_for_limits`). "
             f"Of those, {len(bad)} of {len(rows)} cells are under what is tolerated."
@@ -242,7 +242,7 @@ def _real_labels(found: Row) -> list[str]:
         ),
         "",
         *_prose(
-            "Plans: the ratio of the width that `audit.planning` foretells to the median "
+            "Plans: the ratio of the width that `audit.statistics.planning` foretells to the median "
             "width that the audits "
             "then had. Scores taken for right promise too much wherever they are not calibrated to the "
             "corpus (these are, to a mix with 1% toxic texts). By scores alone, as a run's plan is: each "

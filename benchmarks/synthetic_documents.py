@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numba import njit
 
-from audit.exchange import Result, Runner, Task, threads
+from audit.duplicates.exchange import Result, Runner, Task, threads
 from audit.screens import ScreenContext
 from audit.screens.near_duplicates import NearDuplicates
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from audit.screens.toxicity import Toxicity
-from audit.toxicity_model import packaged_card, packaged_model
+from audit.toxicity.toxicity_model import packaged_card, packaged_model
 from audit.training.crossfit import Subject, aucs, cross_validate
 from audit.training.data import DEVELOPMENT_FOLD, FOLDS, read_identity_sentences
 from audit.training.identity import identity_figures

@@ -29,7 +29,7 @@ from audit.probes.bilstm import Bilstm
 from audit.probes.detoxify import Detoxify
 from audit.screens import ScreenContext
 from audit.screens.toxicity import Toxicity
-from audit.toxicity_model import packaged_card
+from audit.toxicity.toxicity_model import packaged_card
 from audit.training.data import read_web
 
 SCREEN_GOAL_MB, BILSTM_GOAL, DETOXIFY_GOAL = 40.0, 10.0, 1000.0

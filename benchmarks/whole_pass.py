@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from audit.stage_times import START_UP, StageRow, lines, table
+from audit.workers.stage_times import START_UP, StageRow, lines, table
 from benchmarks import page_corpus, pass_growth, pass_scaling
 from benchmarks.machine import machine
 

@@ -3,7 +3,7 @@
     python -m benchmarks.widths [--replicates 400] [--out benchmarks/results/widths.json]
 
 Corpora are those of the simulation study in the default bands of the score, which a run's design joins to the
-few that suit the size (``audit.neighbouring_bands``); drawn with a proportional share of one half.
+few that suit the size (``audit.statistics.neighbouring_bands``); drawn with a proportional share of one half.
 Compared are median widths at 95% a side: up to the upper limit where there is no harm, from limit to limit
 elsewhere. The naive interval is that of an effective sample size: ``p(1 - p)`` over the stratified variance
 that the sample shows, in which a stratum without a positive counts as certain. Its width is what one would
@@ -24,10 +24,10 @@ import numpy as np
 import pyarrow as pa
 from scipy.stats import beta, binom
 
-from audit.neighbouring_bands import BAND, FEW, LEAST
 from audit.sampling_settings import BANDS
-from audit.strata import design
-from audit.stratified_limits import JudgedValues, lower_limit, upper_limit
+from audit.statistics.neighbouring_bands import BAND, FEW, LEAST
+from audit.statistics.strata import design
+from audit.statistics.stratified_limits import JudgedValues, lower_limit, upper_limit
 from benchmarks.covering import Cell
 from benchmarks.machine import machine
 from benchmarks.simulated_audits import Floats, Setting, reviewed, setting

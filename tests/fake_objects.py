@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from audit.object_stores import ObjectChanged, ObjectExists, ObjectInfo, ObjectMissing
+from audit.objects.object_stores import ObjectChanged, ObjectExists, ObjectInfo, ObjectMissing
 
 
 class FakeObjects:

@@ -10,17 +10,17 @@ import pytest
 from scipy.special import logit
 
 from audit.assisted_estimates import assisted
-from audit.calibration import recalibrate
 from audit.detector_evidence import _too_few
-from audit.detector_quality import ScoredSample, precision, recall, suggest_threshold
-from audit.estimation import NO, UNSURE, YES
-from audit.planning import Frame, Target, evidence, play
 from audit.policy import Gate
-from audit.predictions import JUDGED, Labels, Prediction, adjusted
 from audit.recalibration import fit, judged
 from audit.scored_draws import Detector, ScoredPart
-from audit.strata import design
-from audit.two_phase import PhasedStratum, phased_difference
+from audit.statistics.detector_quality import ScoredSample, precision, recall, suggest_threshold
+from audit.statistics.estimation import NO, UNSURE, YES
+from audit.statistics.planning import Frame, Target, evidence, play
+from audit.statistics.predictions import JUDGED, Labels, Prediction, adjusted
+from audit.statistics.strata import design
+from audit.statistics.two_phase import PhasedStratum, phased_difference
+from audit.toxicity.calibration import recalibrate
 
 ALPHA = 0.05
 DETECTOR = Detector("toxicity", "toxicity", scored=True)

@@ -5,8 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit.adjudicated_limits import adjudicated_values
-from audit.stratified_limits import JudgedValues, lower_limit, p_value_at_least, p_value_at_most, upper_limit
+from audit.statistics.adjudicated_limits import adjudicated_values
+from audit.statistics.stratified_limits import (
+    JudgedValues,
+    lower_limit,
+    p_value_at_least,
+    p_value_at_most,
+    upper_limit,
+)
 
 
 def counts(*numbers: int) -> np.ndarray:

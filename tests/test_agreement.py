@@ -10,7 +10,7 @@ from scipy.stats import binomtest
 
 from audit import agreement
 from audit.agreement import MIN_PAIRED, accuracy, alpha, coincidences, measure
-from audit.agreement_wording import tables
+from audit.wordings.agreement_wording import tables
 
 LABELS = ("none", "low", "medium", "high")
 

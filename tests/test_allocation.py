@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit.allocation import affordable, apportion, band_cuts, target
-from audit.strata import design
+from audit.statistics.allocation import affordable, apportion, band_cuts, target
+from audit.statistics.strata import design
 
 DOCUMENTS = np.array([8000.0, 1500.0, 500.0])
 EXPECTED = np.array([8.0, 60.0, 200.0])

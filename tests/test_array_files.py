@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.array_files import new_mapped, new_zeros, read_array, write_array
+from audit.duplicates.array_files import new_mapped, new_zeros, read_array, write_array
 from audit.errors import FatalError
 
 RECORD = np.dtype([("high", "<u8"), ("number", "<u4")])

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit.batched_scores import is_out_of_memory, score_in_batches
+from audit.toxicity.batched_scores import is_out_of_memory, score_in_batches
 
 
 @settings(deadline=None)  # the first call compiles or imports

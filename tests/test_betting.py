@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta
 
-from audit.betting import interleaved, lower_limit, upper_limit
+from audit.statistics.betting import interleaved, lower_limit, upper_limit
 
 
 def test_without_harm_it_is_near_the_exact_limit() -> None:

@@ -17,11 +17,12 @@ import pytest
 import safetensors.numpy
 from typer.testing import CliRunner
 
-from audit import bilstm_conversion, bilstm_model, model_fetching
-from audit.bilstm_conversion import encode, read_tokeniser, read_wheel
-from audit.bilstm_model import SHAPES, content_digest
+from audit import model_fetching
 from audit.cli import app
 from audit.errors import ConfigurationError
+from audit.toxicity import bilstm_conversion, bilstm_model
+from audit.toxicity.bilstm_conversion import encode, read_tokeniser, read_wheel
+from audit.toxicity.bilstm_model import SHAPES, content_digest
 
 SIZES = {"words": 4, "width": 4, "units": 3, "gates": 12, "both": 6, "hidden": 5, "labels": 6}
 

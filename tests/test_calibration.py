@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from audit.calibration import LEAST_JUDGED, Calibration, calibrate, recalibrate
+from audit.toxicity.calibration import LEAST_JUDGED, Calibration, calibrate, recalibrate
 
 
 def draw(n, slope, intercept, seed=5):

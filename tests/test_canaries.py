@@ -11,12 +11,12 @@ import zstandard
 
 from audit import canaries, canary_check, canary_evidence, canary_files, canary_recall, config, sources, tasks
 from audit.canaries import Canary, Flock, Range
-from audit.census import Census
 from audit.errors import ConfigurationError
-from audit.estimation import Prevalence
 from audit.gate_evidence import Missing
 from audit.sources import ColumnMapping, ReadLimits
-from audit.store import Part, Store
+from audit.statistics.census import Census
+from audit.statistics.estimation import Prevalence
+from audit.storage.store import Part, Store
 from audit.tasks import Screening, ShardTask
 from tests.conftest import page
 from tests.test_undeserved_go import write

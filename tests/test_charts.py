@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.charts import Scale, scale_for
+from audit.wordings.charts import Scale, scale_for
 
 SHARES = st.floats(0, 1)
 

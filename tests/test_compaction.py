@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit import compaction, packs, partindex
+from audit import compaction, partindex
 from audit.engines import Outcome
 from audit.errors import FatalError
 from audit.lineage import verification
-from audit.store import Part, Store, digest_file
+from audit.storage import packs
+from audit.storage.store import Part, Store, digest_file
 from tests.conftest import page
 from tests.test_pipeline import tables
 

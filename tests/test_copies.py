@@ -5,8 +5,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit.copies import LARGEST, Spill, read_repeats, separated, tell_repeats
-from audit.estimation import NO, YES, Prevalence, StratumSample
+from audit.statistics.copies import LARGEST, Spill, read_repeats, separated, tell_repeats
+from audit.statistics.estimation import NO, YES, Prevalence, StratumSample
 
 SEED = bytes(range(16))
 NUMBERS = st.lists(st.sampled_from([3, 7, 2**40, 2**63, 2**64 - 1]) | st.integers(0, 2**64 - 1), max_size=40)

@@ -14,17 +14,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit import aggregate_queries, aggregates, counting, keyed_tables
 from audit import config as configuration
+from audit.aggregation import aggregate_queries, aggregates, counting, keyed_tables
+from audit.aggregation.counting import Means
+from audit.aggregation.largest_sums import Alarm
 from audit.canary_check import SCHEMA as CANARIES
 from audit.cluster_report import SCHEMA as COMPARISONS
-from audit.counting import Means
 from audit.dimensions import REPORTED
+from audit.duplicates.exchange import threads
 from audit.errors import FatalError
-from audit.exchange import threads
-from audit.largest_sums import Alarm
 from audit.model import DUPLICATE_SCHEMA, FINDING_STRUCT
-from audit.store import Part, Store
+from audit.storage.store import Part, Store
 
 SCREENS = {"near_duplicates": {}, "repeated_paragraphs": {}, "listed_domains": {}}
 KEY = "0" * 64

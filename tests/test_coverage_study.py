@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import rankdata
 
 from audit.adjudication import Reviewed, adjudicate, labels_for_limits
-from audit.estimation import LABELS
+from audit.statistics.estimation import LABELS
 from benchmarks import coverage, widths
 from benchmarks.covering import LEVELS, Cell, covering_cells, uncovered_pairs
 from benchmarks.simulated_audits import Review, Surprises, evidence, reviewed, setting

@@ -7,7 +7,8 @@ import sys
 import duckdb
 import pytest
 
-from audit import database, memory
+from audit import database
+from audit.workers import memory
 
 CONTRACT = {
     "shards": "shard, uri, bytes, digest, documents, rejected, status",

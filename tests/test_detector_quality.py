@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
-from audit.detector_quality import (
+from audit.statistics.detector_quality import (
     ScoredSample,
     calibration,
     precision,
     recall,
     suggest_threshold,
 )
-from audit.stratum_samples import UNSURE
+from audit.statistics.stratum_samples import UNSURE
 
 
 def sample(documents, scores, labels) -> ScoredSample:

@@ -10,8 +10,8 @@ import pytest
 
 from audit import commands, probes
 from audit.assisted_estimates import assisted
-from audit.estimation import UNSURE, Prevalence, StratumSample
 from audit.scored_draws import Detector, ScoredPart
+from audit.statistics.estimation import UNSURE, Prevalence, StratumSample
 from tests.conftest import page
 from tests.fake_probe import FakeProbe
 from tests.review.filling import Said, fill, identity, read_records

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from audit import drawing_tasks
 from audit.drawing_tasks import Places
-from audit.exchange import threads
+from audit.duplicates.exchange import threads
 from audit.permanent_numbers import document_numbers
-from audit.store import Part, Store
-from audit.strata import design
+from audit.statistics.strata import design
+from audit.storage.store import Part, Store
 from tests.test_copies import SEED, straight
 
 KEY = "0" * 64

@@ -5,7 +5,7 @@ import json
 import jsonschema
 import pytest
 
-from audit import aggregate_queries
+from audit.aggregation import aggregate_queries
 from tests.conftest import page
 from tests.test_scorecard import schema
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from audit.engine_runner import EngineRunner, grouped
 from audit.engines.local import LocalEngine
-from audit.stage_times import Ledger
+from audit.workers.stage_times import Ledger
 
 
 def _squared(value: int) -> tuple[int, int]:

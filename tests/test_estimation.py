@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta
 
-from audit.census import Census
-from audit.estimation import UNSURE, Prevalence, StratumSample, completed_prefix, stratum_samples
+from audit.statistics.census import Census
+from audit.statistics.estimation import UNSURE, Prevalence, StratumSample, completed_prefix, stratum_samples
 
 
 def stratum(

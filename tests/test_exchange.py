@@ -12,10 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit.digest_exchange import group_by_digest
-from audit.exchange import FileList, Matrix, partition_bits, read_partition, spill, stretch_of, threads
-from audit.lsh import Banding, candidate_pairs, similarities
-from audit.pair_files import contains, split_pairs
+from audit.duplicates.digest_exchange import group_by_digest
+from audit.duplicates.exchange import (
+    FileList,
+    Matrix,
+    partition_bits,
+    read_partition,
+    spill,
+    stretch_of,
+    threads,
+)
+from audit.duplicates.lsh import Banding, candidate_pairs, similarities
+from audit.duplicates.pair_files import contains, split_pairs
 
 BANDING = Banding(bands=10, rows=3, window=4, keep=20, near=18)
 

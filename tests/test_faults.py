@@ -20,12 +20,12 @@ from audit import pipeline, screens
 from audit.engines.local import LocalEngine
 from audit.errors import FatalError
 from audit.lineage import journal, verification
-from audit.memory import MIB
 from audit.pipeline import Request
 from audit.progress import Quiet
 from audit.run import Run
 from audit.tasks import screen_shard
 from audit.trails import CRASHED
+from audit.workers.memory import MIB
 from tests.conftest import key_file, sentence
 from tests.engine_here import EngineHere, Stop
 from tests.fake_screen import ARMED, FakeScreen, OtherScreen, PlainScreen

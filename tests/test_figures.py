@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit import figures
+from audit.wordings import figures
 
 SHARES = st.floats(0, 1)
 

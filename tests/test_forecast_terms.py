@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from audit import forecast_terms, forecast_words
 from audit.forecast_blocks import Block, draw
+from audit.forecast_recording import Wave
+from audit.forecast_stages import At
 from audit.forecast_terms import Cluster
 from audit.forecast_trials import Trial, Trials
 from audit.forecasting import described
@@ -31,9 +33,17 @@ def trial(shards: int, documents: int, cpu: dict[str, float]) -> Trial:
         "resolve near_duplicates": 2 * PER_DOCUMENT * documents,
     }
     disk = {"documents": 1000 * shards + 150 * documents, "run/audit.duckdb": int(10_000 * documents**0.5)}
-    workers = {"start-up": 2.0, "slice": 0.01 * shards, "facts": sum(cpu.values())}
+    waves = [
+        Wave("slice", max(shards, 2), 0.01 * shards),
+        Wave("evaluate", 1, PER_DOCUMENT * documents),
+        Wave("resolve near_duplicates", 1, 3 * PER_DOCUMENT * documents),
+        Wave("resolve near_duplicates", max(shards, 2), PER_DOCUMENT * documents),
+    ]
     size = 2000 * documents
-    return Trial(shards, documents, size, workers, driver, 10.0, 5.0, 400 * MB, 300 * MB, disk, cpu)
+    screened = list(cpu.values())
+    return Trial(
+        shards, documents, size, 2.0, screened, waves, driver, 10.0, 5.0, 400 * MB, 300 * MB, disk, cpu
+    )
 
 
 def trials(seconds_per_byte: float = 1e-7, noise: float = 0.0, blocks: int = 40) -> Trials:
@@ -59,6 +69,9 @@ def trials(seconds_per_byte: float = 1e-7, noise: float = 0.0, blocks: int = 40)
     )
 
 
+SOME = trials()
+
+
 def corpus(gigabytes: float) -> list[Shard]:
     size = int(gigabytes * 1e9 / 8)
     plain = [shard(f"p{n}.jsonl", size) for n in range(4)]
@@ -75,8 +88,9 @@ def test_known_rates_come_back() -> None:
     assert found.documents.value == pytest.approx(documents, rel=1e-6)
     reading, screening = 8e9 * 1e-9, 1e-7 * (4e9 + 3 * 4e9)
     driver = FIXED + PER_SHARD * 8 + 3 * PER_DOCUMENT * documents
+    workers = 0.01 * 8 + 5 * PER_DOCUMENT * documents
     told = found.core_seconds.value
-    assert told == pytest.approx(reading + screening + 8 * 0.03 + driver + 2.0, rel=0.01)
+    assert told == pytest.approx(reading + screening + 8 * 0.03 + driver + workers + 3.0, rel=0.01)
     assert found.disk["documents"] == pytest.approx(1000 * 8 + 150 * documents, rel=1e-6)
     assert found.disk["run/audit.duckdb"] == pytest.approx(10_000 * documents**0.5, rel=0.01)
 
@@ -107,6 +121,30 @@ def test_more_cores_take_less_time_and_cost_more_when_the_driver_waits() -> None
     assert few.cost is not None
     assert many.cost is not None
     assert few.cost.value < many.cost.value
+
+
+def test_stages_over_the_corpus_are_shared_out_over_the_workers_but_the_drivers_part_is_not() -> None:
+    one, two = (predicted(trials(), 200.0, dataclasses.replace(CLUSTER, cores=n)).stages for n in (1, 2))
+    documents = 4 * 200e9 / 2 / 2000
+    spread, driver = 4 * PER_DOCUMENT * documents, 2 * PER_DOCUMENT * documents
+    assert one["resolve near_duplicates"] == pytest.approx(spread + driver, rel=1e-3)
+    assert two["resolve near_duplicates"] == pytest.approx(spread / 2 + driver, rel=1e-3)
+    assert two["slice"] == pytest.approx(one["slice"] / 2, rel=1e-3)
+
+
+def test_a_stage_is_no_faster_than_its_tasks_are_many() -> None:
+    many = dataclasses.replace(CLUSTER, nodes=64, cores=64)
+    point = At(8, 200_000, trials())
+    assert point.rounds("slice", many.workers) == pytest.approx(1 / 8)
+    assert point.rounds("evaluate", many.workers) == 1  # one partition
+    assert At(8, 5e6, trials()).rounds("evaluate", many.workers) == pytest.approx(1 / 32)
+
+
+@given(st.integers(1, 5000), st.integers(1, 4096), st.floats(1, 1e9))
+def test_workers_share_a_stage_at_most_evenly(shards: int, workers: int, documents: float) -> None:
+    share = At(shards, documents, SOME).rounds("resolve near_duplicates", workers)
+    assert 1 / workers <= share * (1 + 1e-9)
+    assert share <= 1
 
 
 @given(st.floats(0.5, 50.0))

@@ -20,7 +20,7 @@ from audit.forecast_blocks import Block, BlockTask
 from audit.forecast_trials import Trials, TrialTask
 from audit.model import Shard
 from audit.pipeline import Request
-from audit.store import Store
+from audit.storage.store import Store
 
 SENTENCE = "the harbour keeps a record of every ship that came in from the north that year"
 WORDS = SENTENCE.split()
@@ -30,6 +30,12 @@ class Inline:
     """Runs tasks where it stands."""
 
     workers, elsewhere = 1, False
+
+    def __enter__(self) -> Inline:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
 
     def capacity(self, needs: Needs) -> int:
         return 1
@@ -139,6 +145,8 @@ def test_a_small_corpus_is_predicted(
     assert trials.tiny.documents == trials.tiny.shards == 3
     assert trials.all.documents == sum(block.documents for block in trials.blocks)
     assert set(trials.all.driver) >= {"evaluate", "resolve exact_duplicates"}
+    assert {wave.stage for wave in trials.all.waves} >= {"slice", "count", "resolve exact_duplicates"}
+    assert len(trials.all.screened) == trials.all.shards
     before = {path: path.stat().st_mtime_ns for path in corpus.rglob("*")}
     monkeypatch.setattr(forecast_trials, "measure", lambda task: trials)
     monkeypatch.chdir(tmp_path)

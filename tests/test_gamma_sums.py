@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta, binom
 
-from audit import gamma_sums
-from audit.gamma_sums import DENSE, RATIO, log_probability_not_negative
+from audit.statistics import gamma_sums
+from audit.statistics.gamma_sums import DENSE, RATIO, log_probability_not_negative
 
 
 def probability(values, shapes) -> float:

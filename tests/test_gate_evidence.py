@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.census import Census
 from audit.coverage import Coverage
-from audit.estimation import Prevalence, StratumSample
 from audit.gate_evidence import Charged, Missing, charge
 from audit.policy import FAIL, INSUFFICIENT, PASS, Gate, judge_gates, needs_review
+from audit.statistics.census import Census
+from audit.statistics.estimation import Prevalence, StratumSample
 from tests.conftest import page
 from tests.test_undeserved_go import write
 

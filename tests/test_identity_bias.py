@@ -7,11 +7,11 @@ import pytest
 
 from audit.errors import ConfigurationError
 from audit.identity_bias import false_positives, figures, models_in_use
-from audit.identity_terms import identity_lexicon, neutral_sentences
 from audit.model import ScreenResult
 from audit.screens.exact_duplicates import ExactDuplicates
 from audit.screens.toxicity import Toxicity
-from audit.toxicity_model import packaged_card, packaged_model
+from audit.toxicity.identity_terms import identity_lexicon, neutral_sentences
+from audit.toxicity.toxicity_model import packaged_card, packaged_model
 
 CALLS = []
 

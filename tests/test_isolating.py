@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from audit import isolating, sources, trails
 from audit.model import ScreenResult
-from audit.object_stores import ObjectFolder
+from audit.objects.object_stores import ObjectFolder
 from audit.sources import ColumnMapping, ReadLimits
-from audit.store import Part, Store
+from audit.storage.store import Part, Store
 from audit.tasks import Screening, ShardTask
 from audit.trails import CANARIES, CRASHED, GIVEN_UP, READING, Step, Trail, left_behind
 from tests.conftest import sentence

@@ -11,10 +11,10 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit import keyed_tables
-from audit.corpus_rows import CorpusRows
-from audit.keyed_tables import Spiller, Summed
-from audit.store import Part, Store
+from audit.aggregation import keyed_tables
+from audit.aggregation.corpus_rows import CorpusRows
+from audit.aggregation.keyed_tables import Spiller, Summed
+from audit.storage.store import Part, Store
 
 SUMMED = Summed("key", {"count": "sum", "least": "min"})
 ROWS = st.lists(st.tuples(st.text("abcé", max_size=2), st.integers(0, 9)), max_size=30)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from audit import largest_clusters
 from audit.largest_clusters import CLUSTERS, MEMBERS, Cluster
-from audit.store import Part, Store
+from audit.storage.store import Part, Store
 
 PART = Part("duplicates", "near_duplicates", "0" * 64)
 COLUMNS = (

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit import memory
 from audit.config import parse
 from audit.errors import ConfigurationError
-from audit.memory import DRIVER_BYTES, GIB, MIB, WORKER_BYTES
+from audit.workers import memory
+from audit.workers.memory import DRIVER_BYTES, GIB, MIB, WORKER_BYTES
 
 
 @pytest.mark.parametrize(

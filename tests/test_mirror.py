@@ -6,7 +6,7 @@ import pytest
 
 from audit.errors import FatalError, RetryableError
 from audit.mirror import HINTS, JOURNAL, Mirror
-from audit.object_stores import ObjectInfo
+from audit.objects.object_stores import ObjectInfo
 from tests.fake_objects import FakeObjects
 
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit.neighbouring_bands import FEW, LEAST, Bands
 from audit.sampling_settings import BANDS
-from audit.strata import design
+from audit.statistics.neighbouring_bands import FEW, LEAST, Bands
+from audit.statistics.strata import design
 
 EDGES = np.array([0.0, *BANDS, 1.0])
 NAMES = [f"{low:g}-{high:g}" for low, high in itertools.pairwise(EDGES)]

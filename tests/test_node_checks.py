@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from audit import accelerators, node_checks, node_identity
-from audit.accelerators import workers_per_gpu
+from audit.cluster import node_checks, node_identity
 from audit.errors import ConfigurationError
 from audit.model import Shard
-from audit.store import Store
+from audit.storage.store import Store
+from audit.workers import accelerators
+from audit.workers.accelerators import workers_per_gpu
 
 GIB = 1 << 30
 

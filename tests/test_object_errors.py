@@ -10,8 +10,8 @@ from obstore.exceptions import (
 )
 
 from audit.errors import ConfigurationError, FatalError
-from audit.object_errors import ObjectArchived, ObjectChanged, ObjectExists, ObjectMissing, classify
-from audit.retrying import TransientError
+from audit.objects.object_errors import ObjectArchived, ObjectChanged, ObjectExists, ObjectMissing, classify
+from audit.objects.retrying import TransientError
 
 SIGNED = "Error performing GET https://a.example.com/c?sig=verysecret - "
 STATUS = (

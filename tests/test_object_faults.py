@@ -13,10 +13,10 @@ from audit.engines import Outcome
 from audit.engines.local import LocalEngine
 from audit.errors import RetryableError
 from audit.inputs import SeenInputs
-from audit.object_stores import ObjectExists, ObjectFolder
+from audit.objects.object_stores import ObjectExists, ObjectFolder
+from audit.objects.retrying import RetryBudget, TransientError, with_retries
 from audit.pipeline import Request
 from audit.progress import Quiet
-from audit.retrying import RetryBudget, TransientError, with_retries
 from audit.run import Run
 from audit.sources import ColumnMapping, ContentDigest, ReadLimits, documents_at, plan, read
 from tests.conftest import page
@@ -33,7 +33,7 @@ def flaky(object_server, bucket, monkeypatch):
     faults = Faults()
     with faulty(object_server.endpoint, faults):
         monkeypatch.setenv("AWS_ENDPOINT_URL", faults.endpoint)
-        monkeypatch.setattr("audit.retrying.random.uniform", lambda low, high: min(high, 0.01))
+        monkeypatch.setattr("audit.objects.retrying.random.uniform", lambda low, high: min(high, 0.01))
         yield faults
 
 
@@ -54,7 +54,7 @@ def content(shard):
 
 @pytest.mark.parametrize("fault", [BUSY, CUT, RESET])
 def test_reads_listings_and_writes_survive(bucket, flaky, fault, monkeypatch):
-    monkeypatch.setattr("audit.object_bytes.BLOCK", 20_000)
+    monkeypatch.setattr("audit.objects.object_bytes.BLOCK", 20_000)
     folder = ObjectFolder(f"{bucket}/x")
     folder.put("a.jsonl", lines(200))
     undisturbed = content(plan([folder.address])[0])
@@ -91,7 +91,7 @@ def test_a_store_that_stays_down_is_told_with_its_budget(bucket, flaky, monkeypa
 @pytest.mark.parametrize("name", ["x.jsonl", "x.jsonl.gz", "x.csv", "x.wet.gz", "x.arrow", "x.parquet"])
 def test_an_outage_in_the_middle_of_a_shard_never_looks_like_its_end(bucket, flaky, monkeypatch, name):
     monkeypatch.setenv("AUDIT_STORE_ATTEMPTS", "2")
-    monkeypatch.setattr("audit.object_bytes.BLOCK", 6000)
+    monkeypatch.setattr("audit.objects.object_bytes.BLOCK", 6000)
     content_of = {".csv": rows_as_csv, ".gz": warc, ".arrow": arrow, ".parquet": parquet}
     data = (
         gzip.compress(lines(300)) if name == "x.jsonl.gz" else content_of.get(Path(name).suffix, lines)(300)

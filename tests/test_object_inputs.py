@@ -12,8 +12,8 @@ import pytest
 
 from audit.errors import ConfigurationError, FatalError, InputError
 from audit.inputs import SeenInputs
-from audit.object_bytes import ObjectBytes
-from audit.object_stores import ObjectFolder
+from audit.objects.object_bytes import ObjectBytes
+from audit.objects.object_stores import ObjectFolder
 from audit.sources import (
     ColumnMapping,
     ContentDigest,
@@ -224,7 +224,7 @@ def test_an_object_that_was_replaced_or_removed_is_refused(uploaded, name):
 
 
 def test_an_object_that_changes_in_the_middle_is_refused(bucket, monkeypatch):
-    monkeypatch.setattr("audit.object_bytes.BLOCK", 4096)
+    monkeypatch.setattr("audit.objects.object_bytes.BLOCK", 4096)
     folder = ObjectFolder(bucket)
     folder.put("x.jsonl", lines(200))
     (shard,) = plan([f"{bucket}/x.jsonl"])
@@ -237,7 +237,7 @@ def test_an_object_that_changes_in_the_middle_is_refused(bucket, monkeypatch):
 
 
 def test_blocks_are_read_in_order_and_from_anywhere(bucket, monkeypatch):
-    monkeypatch.setattr("audit.object_bytes.BLOCK", 1000)
+    monkeypatch.setattr("audit.objects.object_bytes.BLOCK", 1000)
     content = bytes(range(251)) * 40
     ObjectFolder(bucket).put("x", content)
     with ObjectBytes(f"{bucket}/x") as file:
@@ -283,7 +283,7 @@ def test_a_full_temporary_folder_stops_the_run_and_fails_no_shard(uploaded, monk
 
 
 def test_every_byte_is_fetched_once(object_server, uploaded, monkeypatch):
-    monkeypatch.setattr("audit.object_bytes.BLOCK", 4096)
+    monkeypatch.setattr("audit.objects.object_bytes.BLOCK", 4096)
     with faulty(object_server.endpoint, Faults()) as seen:
         monkeypatch.setenv("AWS_ENDPOINT_URL", seen.endpoint)
         for name in ("a/plain.jsonl", "a/packed.jsonl.gz", "a/b/table.parquet", "crawl.wet.gz"):

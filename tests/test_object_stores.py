@@ -6,7 +6,7 @@ import pickle
 import pytest
 
 from audit.errors import ConfigurationError
-from audit.object_stores import (
+from audit.objects.object_stores import (
     ObjectChanged,
     ObjectExists,
     ObjectFolder,

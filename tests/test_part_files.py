@@ -7,11 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from audit import part_files, staging, store
 from audit.errors import FatalError
-from audit.object_stores import ObjectFolder
-from audit.part_files import StagedFiles
-from audit.store import Part, Store, read_metadata
+from audit.objects.object_stores import ObjectFolder
+from audit.storage import part_files, staging, store
+from audit.storage.part_files import StagedFiles
+from audit.storage.store import Part, Store, read_metadata
 from tests.fake_objects import FakeObjects
 
 PART = Part("facts", "0" * 16, "ab" * 32)

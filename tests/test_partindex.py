@@ -8,9 +8,10 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit import compaction, packs, partindex
+from audit import compaction, partindex
 from audit.partindex import Catalogue, Entry, File
-from audit.store import Part, Store, digest_file
+from audit.storage import packs
+from audit.storage.store import Part, Store, digest_file
 
 
 def written(store, family, shard, value=1):

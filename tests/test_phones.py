@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from phonenumbers import PhoneNumberMatcher
 from presidio_analyzer.predefined_recognizers import PhoneRecognizer
 
-from audit import phone_plan_cache, phone_plans
-from audit.digit_automata import accepting
-from audit.digit_patterns import Prefix, UnsupportedPattern, parse, prefixes
 from audit.kernels.buffers import string_buffers
 from audit.kernels.phone_scan import TAIL
-from audit.phone_plans import UNDECIDED, VALID, plan_of
-from audit.phones import MAX_LIBRARY_BYTES, MAX_NUMBERS, MAX_STEPS, PhoneNumbers, search
+from audit.pii import phone_plan_cache, phone_plans
+from audit.pii.digit_automata import accepting
+from audit.pii.digit_patterns import Prefix, UnsupportedPattern, parse, prefixes
+from audit.pii.phone_plans import UNDECIDED, VALID, plan_of
+from audit.pii.phones import MAX_LIBRARY_BYTES, MAX_NUMBERS, MAX_STEPS, PhoneNumbers, search
 
 REGIONS = ("US", "DE", "BR")
 STOCK = PhoneRecognizer(supported_regions=REGIONS)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from audit.pii_grading import is_company_number, is_public_address, is_role_address, is_version, severity
+from audit.pii.pii_grading import is_company_number, is_public_address, is_role_address, is_version, severity
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from audit.pii_budget import Budget
-from audit.pii_raw_hits import raw_hits
-from audit.pii_selection import select
+from audit.pii.pii_budget import Budget
+from audit.pii.pii_raw_hits import raw_hits
+from audit.pii.pii_selection import select
 from benchmarks.pii_hostile import names, text_of
 
 SELECTION = select(("us", "uk", "ca"), (), (), ("US", "GB"), "default", None)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit.pii_budget import Budget
-from audit.pii_obfuscation import search_disguised, unveil
-from audit.presidio import recognisers
+from audit.pii.pii_budget import Budget
+from audit.pii.pii_obfuscation import search_disguised, unveil
+from audit.pii.presidio import recognisers
 
 STOCK = recognisers(("us",), ("EMAIL_ADDRESS", "PHONE_NUMBER", "CREDIT_CARD"), ("US",))
 ADDRESS = "jane.doe@example.com"

@@ -6,12 +6,12 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from audit import pii_profiles
 from audit.errors import ConfigurationError
-from audit.pii_budget import Budget
-from audit.pii_kinds import KINDS
-from audit.pii_patterns import search_patterns
-from audit.pii_recognisers import BUILT_IN, built_in, custom, program_size
+from audit.pii import pii_profiles
+from audit.pii.pii_budget import Budget
+from audit.pii.pii_kinds import KINDS
+from audit.pii.pii_patterns import search_patterns
+from audit.pii.pii_recognisers import BUILT_IN, built_in, custom, program_size
 from audit.screens import ScreenContext
 from audit.screens.pii import Pii
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit.pii_budget import Budget
-from audit.pii_checks import letters_and_digits, luhn, mod97, not_placeholder, verhoeff
-from audit.pii_patterns import search_patterns
-from audit.pii_recognisers import built_in
+from audit.pii.pii_budget import Budget
+from audit.pii.pii_checks import letters_and_digits, luhn, mod97, not_placeholder, verhoeff
+from audit.pii.pii_patterns import search_patterns
+from audit.pii.pii_recognisers import built_in
 
 SECRETS = built_in("secrets").recognisers
 IDENTIFIERS = built_in("identifiers").recognisers

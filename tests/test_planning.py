@@ -7,11 +7,11 @@ import pyarrow as pa
 import pytest
 from scipy.stats import binom
 
-from audit.estimation import FIXED, NO, SEQUENTIAL, YES
-from audit.planning import Fixed, Frame, Target, evidence, foresee, play
 from audit.policy import FAIL, INSUFFICIENT, PASS, Gate, judge_gates
-from audit.predictions import Labels, Prediction
-from audit.strata import Design, design
+from audit.statistics.estimation import FIXED, NO, SEQUENTIAL, YES
+from audit.statistics.planning import Fixed, Frame, Target, evidence, foresee, play
+from audit.statistics.predictions import Labels, Prediction
+from audit.statistics.strata import Design, design
 
 RNG = np.random.default_rng
 

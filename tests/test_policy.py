@@ -10,8 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from audit.census import Census
-from audit.estimation import Prevalence, StratumSample
 from audit.model import GateResult
 from audit.policy import (
     FAIL,
@@ -26,6 +24,8 @@ from audit.policy import (
     decide,
     judge_gates,
 )
+from audit.statistics.census import Census
+from audit.statistics.estimation import Prevalence, StratumSample
 
 FULL = Coverage(screened=1000)
 

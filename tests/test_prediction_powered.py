@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit.prediction_powered import NormalInterval, ScoredStratum, difference, tuning_weight
+from audit.statistics.prediction_powered import NormalInterval, ScoredStratum, difference, tuning_weight
 
 
 def stratum(documents, mean, scores, labels) -> ScoredStratum:

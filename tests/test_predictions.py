@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from audit.estimation import NO, UNSURE, YES
-from audit.predictions import Labels, Prediction, adjusted
+from audit.statistics.estimation import NO, UNSURE, YES
+from audit.statistics.predictions import Labels, Prediction, adjusted
 
 SHARES = np.array([0.001, 0.01, 0.1, 0.5])
 

@@ -11,17 +11,18 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from audit import catalogue, commands, doctor, probe_tasks, probes, sources
+from audit import catalogue, commands, doctor, probes, sources
 from audit.config import parse
 from audit.errors import ConfigurationError, FatalError
 from audit.facts import text_digests
 from audit.lineage import verification
-from audit.probe_sample import joint_probability
-from audit.probe_tasks import ProbeTask, grouped
+from audit.probe_phase import probe_tasks
+from audit.probe_phase.probe_sample import joint_probability
+from audit.probe_phase.probe_tasks import ProbeTask, grouped
 from audit.probes.presidio_ner import PresidioNer
 from audit.run import Run
 from audit.sources import ColumnMapping
-from audit.store import Store
+from audit.storage.store import Store
 from tests.conftest import page
 from tests.fake_probe import FakeProbe
 from tests.test_pipeline import parts, tables
@@ -119,7 +120,7 @@ def test_measurements_and_findings_are_tables(corpus, probed):
 
 
 def test_one_and_two_workers_give_the_same_evidence(corpus, probed, monkeypatch):
-    monkeypatch.setattr("audit.probing.BLOCK", 4)
+    monkeypatch.setattr("audit.probe_phase.probing.BLOCK", 4)
     one, two = probed(corpus, "one", workers=1).run, probed(corpus, "two", workers=2).run
     assert len([name for name in parts(one) if name.startswith("probe_fake/")]) == 8
     assert parts(one) == parts(two)
@@ -208,7 +209,7 @@ def test_a_document_that_fails_is_counted_and_not_clean(tmp_path, probed):
 
 
 def test_a_document_that_kills_its_worker_is_found(tmp_path, probed, monkeypatch):
-    monkeypatch.setattr("audit.probing.BLOCK", 4)
+    monkeypatch.setattr("audit.probe_phase.probing.BLOCK", 4)
     folder = corpus_of(tmp_path / "in", *(page(n) for n in range(5)), "CRASH " + page(9))
     run = probed(folder, size=6, workers=1).run
     ((reason,),) = query(run, "SELECT reason FROM evaluations WHERE screen = 'fake' AND failed > 0")

@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-from audit.calibration import calibrate, recalibrate
 from audit.recalibration import (
     BANDS,
     Judged,
@@ -15,7 +14,8 @@ from audit.recalibration import (
     tables,
 )
 from audit.scored_draws import ScoredPart
-from audit.stratum_samples import NO, UNSURE, YES
+from audit.statistics.stratum_samples import NO, UNSURE, YES
+from audit.toxicity.calibration import calibrate, recalibrate
 
 
 def review(n=4000, slope=0.5, intercept=1.0, seed=3):

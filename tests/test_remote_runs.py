@@ -14,17 +14,18 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from audit import cli, commands, pipeline, staging
+from audit import cli, commands, pipeline
 from audit import config as configuration
 from audit.engines.local import LocalEngine
 from audit.errors import ConfigurationError, FatalError
 from audit.lease import ENVIRONMENT_VARIABLE as LEASE
 from audit.lease import KEY
 from audit.mirror import JOURNAL
-from audit.object_stores import ObjectFolder
+from audit.objects.object_stores import ObjectFolder
 from audit.pipeline import Request
 from audit.progress import Quiet
 from audit.run import Run
+from audit.storage import staging
 from tests.conftest import key_file, page
 from tests.faulty_proxy import BUSY, CUT, DONE_THEN_RESET, RESET, Faults, faulty, without
 from tests.object_server import ACCESS_KEY, SECRET_KEY

@@ -11,17 +11,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from audit import resolving, sources
+from audit.duplicates.exchange import threads
 from audit.engine_runner import EngineRunner, grouped
 from audit.engines.local import LocalEngine
-from audit.exchange import threads
 from audit.resolving import StoredSketches
 from audit.screens import ScreenContext
 from audit.screens.exact_duplicates import ExactDuplicates
 from audit.screens.near_duplicates import NearDuplicates
 from audit.screens.repeated_paragraphs import RepeatedParagraphs
 from audit.sources import ColumnMapping, ReadLimits
-from audit.stage_times import Ledger
-from audit.store import Part, Store
+from audit.storage.store import Part, Store
+from audit.workers.stage_times import Ledger
 
 from .engine_here import EngineHere, Stop
 
@@ -100,12 +100,12 @@ def expected(corpus):
 def many_tasks(monkeypatch):
     """Make the search give tasks to workers although the corpus is small, and cut it fine."""
     monkeypatch.setattr("audit.screens.near_duplicates._FEW", 0)
-    monkeypatch.setattr("audit.clusters.stretch_of", lambda records: 64)
-    monkeypatch.setattr("audit.digest_exchange.stretch_of", lambda records, least: 32)
-    monkeypatch.setattr("audit.digest_exchange._RUN", 20)
-    monkeypatch.setattr("audit.cluster_diameters._TASK", 8)
-    monkeypatch.setattr("audit.paragraph_exchange._PARTITION", 16)
-    monkeypatch.setattr("audit.paragraph_exchange._RUN", 10)
+    monkeypatch.setattr("audit.duplicates.clusters.stretch_of", lambda records: 64)
+    monkeypatch.setattr("audit.duplicates.digest_exchange.stretch_of", lambda records, least: 32)
+    monkeypatch.setattr("audit.duplicates.digest_exchange._RUN", 20)
+    monkeypatch.setattr("audit.duplicates.cluster_diameters._TASK", 8)
+    monkeypatch.setattr("audit.duplicates.paragraph_exchange._PARTITION", 16)
+    monkeypatch.setattr("audit.duplicates.paragraph_exchange._RUN", 10)
 
 
 @pytest.mark.parametrize("screen", SCREENS, ids=lambda screen: screen.name)

@@ -8,14 +8,14 @@ import pytest
 
 from audit import commands, evaluation, pipeline, reviewing
 from audit import config as configuration
-from audit import stratified_limits as limits
-from audit.adjudicated_limits import adjudicated_values
 from audit.errors import ConfigurationError
 from audit.lineage import verification
 from audit.pipeline import Request
 from audit.progress import Quiet
 from audit.review.formats import FORMATS
 from audit.run import Run
+from audit.statistics import stratified_limits as limits
+from audit.statistics.adjudicated_limits import adjudicated_values
 from tests.conftest import key_file, write_corpus
 from tests.engine_here import EngineHere
 from tests.review.filling import SUFFIX, Said, change, fill, identity, read_records

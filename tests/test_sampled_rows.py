@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audit import sampled_rows, totals
+from audit.duplicates.exchange import threads
 from audit.errors import FatalError
-from audit.exchange import threads
-from audit.store import Part, Store
+from audit.storage.store import Part, Store
 
 KEY = "0" * 64
 

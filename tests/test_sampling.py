@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audit.permanent_numbers import permanent_random_numbers
-from audit.sampling import SmallestNumbers, derive_seed
+from audit.statistics.sampling import SmallestNumbers, derive_seed
 
 SEED = derive_seed("corpus", b"key" * 11)
 

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit import stratified_limits as limits
-from audit.adjudicated_limits import adjudicated_values
 from audit.adjudication import Reviewed, adjudicate, counts_by_stratum, labels_for_limits, prevalence
-from audit.estimation import FIXED, NO, SEQUENTIAL, YES, Prevalence, StratumSample, stratum_samples
-from audit.second_phase import SecondPhase, second_phase
+from audit.statistics import stratified_limits as limits
+from audit.statistics.adjudicated_limits import adjudicated_values
+from audit.statistics.estimation import FIXED, NO, SEQUENTIAL, YES, Prevalence, StratumSample, stratum_samples
+from audit.statistics.second_phase import SecondPhase, second_phase
 
 SEED = bytes(range(16))
 ALPHA = 0.05

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from audit.errors import ConfigurationError
 from audit.model import FINDING_SCHEMA
-from audit.segment_labels import (
+from audit.toxicity.segment_labels import (
     MEASURES,
     SegmentLabels,
     check_settings,

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit.estimation import FIXED, SEQUENTIAL, UNSURE, Prevalence, StratumSample
-from audit.sequential import FARTHEST, share_of_alpha, size_at
-from audit.strata import design
+from audit.statistics.estimation import FIXED, SEQUENTIAL, UNSURE, Prevalence, StratumSample
+from audit.statistics.sequential import FARTHEST, share_of_alpha, size_at
+from audit.statistics.strata import design
 
 ALPHA = 0.05
 

@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.spans import Span, resolve_overlaps, without_contained
+from audit.pii.spans import Span, resolve_overlaps, without_contained
 
 spans = st.lists(
     st.builds(

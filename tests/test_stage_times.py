@@ -8,9 +8,10 @@ import time
 
 import pytest
 
-from audit import reports, stage_times
+from audit import reports
 from audit.engines.local import LocalEngine
-from audit.stage_times import START_UP, Ledger, StageClock, Timing
+from audit.workers import stage_times
+from audit.workers.stage_times import START_UP, Ledger, StageClock, Timing
 
 
 def burn(seconds):

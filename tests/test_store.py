@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audit.errors import FatalError
-from audit.store import ROW_GROUP_ROWS, Part, Store, disk_errors, read_metadata
+from audit.storage.store import ROW_GROUP_ROWS, Part, Store, disk_errors, read_metadata
 
 PART = Part("facts", "0" * 16, "ab" * 32)
 

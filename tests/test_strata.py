@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit.strata import design
+from audit.statistics.strata import design
 
 
 def cells(rows: list[tuple[str | None, str | None, int, float]]) -> pa.Table:

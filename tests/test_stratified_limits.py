@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta, binom, binomtest
 
-from audit.stratified_limits import (
+from audit.statistics.stratified_limits import (
     FEWEST,
     JudgedValues,
     lower_limit,

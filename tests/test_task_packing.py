@@ -3,7 +3,7 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.task_packing import Packer, Unpacker
+from audit.cluster.task_packing import Packer, Unpacker
 
 
 @dataclass(frozen=True)

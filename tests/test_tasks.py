@@ -9,7 +9,7 @@ import pytest
 from audit import facts, sources, tasks
 from audit.config import build_screen
 from audit.sources import ColumnMapping, ReadLimits
-from audit.store import Part, Store
+from audit.storage.store import Part, Store
 from audit.tasks import REJECTS, Screening, ShardTask
 from tests.conftest import page
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from audit.identity_terms import neutral_sentences
+from audit.toxicity.identity_terms import neutral_sentences
 
 
 def card_of(run):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.two_phase import PhasedStratum, joint_inclusion, phased_difference
+from audit.statistics.two_phase import PhasedStratum, joint_inclusion, phased_difference
 
 
 def population(rng, sizes=(40_000, 4000), rates=(0.01, 0.3)):

@@ -12,7 +12,7 @@ from audit.errors import FatalError
 
 if TYPE_CHECKING:  # a worker starts before what they import is loaded
     from audit.model import Shard
-    from audit.store import Store
+    from audit.storage.store import Store
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from audit import accelerators
 from audit.engines import CORES, Advance, Needs, Outcome, Result, Task, one_map
-from audit.memory import Division
-from audit.worker_pool import Bounds, Ended, Worker, WorkerPool
+from audit.workers import accelerators
+from audit.workers.memory import Division
+from audit.workers.worker_pool import Bounds, Ended, Worker, WorkerPool
 
 if TYPE_CHECKING:  # a worker starts before what they import is loaded
     from audit.model import Shard
-    from audit.store import Store
+    from audit.storage.store import Store
 
 #: Seconds without a sign of progress after which a worker is ended; see ``run.stall_seconds``.
 STALL_SECONDS = 600.0

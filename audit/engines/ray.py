@@ -8,16 +8,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from types import ModuleType, TracebackType
 
-from audit import accelerators, node_checks, ray_cluster
+from audit.cluster import node_checks, ray_cluster
+from audit.cluster.ray_cluster import Node
+from audit.cluster.ray_dispatch import Dispatch
+from audit.cluster.ray_pool import Pool, Size
 from audit.engines import CORES, Advance, Needs, Outcome, Result, Task, one_map
 from audit.errors import FatalError
-from audit.memory import WORKER_BYTES
 from audit.model import Shard
-from audit.ray_cluster import Node
-from audit.ray_dispatch import Dispatch
-from audit.ray_pool import Pool, Size
-from audit.store import Store
-from audit.worker_pool import Bounds
+from audit.storage.store import Store
+from audit.workers import accelerators
+from audit.workers.memory import WORKER_BYTES
+from audit.workers.worker_pool import Bounds
 
 AUTO = "auto"
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from audit.errors import FatalError
-from audit.store import disk_errors, locked_folder, sync_folder, write_atomically
+from audit.storage.store import disk_errors, locked_folder, sync_folder, write_atomically
 
 #: What the first line carries as the digest of the line before it.
 GENESIS = hashlib.sha256(b"corpus-audit journal 1").hexdigest()

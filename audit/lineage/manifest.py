@@ -22,9 +22,9 @@ import pyarrow as pa
 
 import audit
 from audit.config import digest_json
-from audit.durable_files import written_atomically
 from audit.errors import ConfigurationError
 from audit.identifiers import mask_identifier, mask_identifiers
+from audit.storage.durable_files import written_atomically
 
 SCHEMA_VERSION = 1
 _INPUTS = '\n  "inputs": '

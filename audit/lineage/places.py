@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from audit.durable_files import digest_file
 from audit.lineage.journal import Problem
-from audit.object_stores import ObjectChanged, ObjectFolder, ObjectInfo
-from audit.part_files import digest_object
+from audit.objects.object_stores import ObjectChanged, ObjectFolder, ObjectInfo
+from audit.storage.durable_files import digest_file
+from audit.storage.part_files import digest_object
 
 RESTORE = "Restore it from a copy, or run the audit again into a new folder"
 

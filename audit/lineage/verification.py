@@ -20,8 +20,8 @@ from typing import Any
 from audit.errors import ConfigurationError
 from audit.lineage.journal import RECOVERED, Entry, Journal, Problem
 from audit.lineage.places import RESTORE, Folder, Objects, Place
-from audit.object_stores import ObjectFolder
-from audit.store import digest_file, write_atomically
+from audit.objects.object_stores import ObjectFolder
+from audit.storage.store import digest_file, write_atomically
 
 JOURNAL = "journal.jsonl"
 

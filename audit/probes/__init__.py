@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from audit.model import ScreenResult
 from audit.screens import ScreenContext
-from audit.stage_times import peak_memory
+from audit.workers.stage_times import peak_memory
 
 ENTRY_POINT_GROUP = "audit.probes"
 

@@ -11,12 +11,19 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from audit.bilstm_model import KEY, LABELS, PINNED, BilstmModel, default_folder, load
 from audit.model import ScreenResult
 from audit.model_files import versions
 from audit.screens import ScreenContext
 from audit.screens.language import Language
-from audit.segment_labels import MEASURES, check_settings, cut, document_result, document_scores, prepare
+from audit.toxicity.bilstm_model import KEY, LABELS, PINNED, BilstmModel, default_folder, load
+from audit.toxicity.segment_labels import (
+    MEASURES,
+    check_settings,
+    cut,
+    document_result,
+    document_scores,
+    prepare,
+)
 
 _FURTHER = LABELS[1:]
 _LANGUAGES = ("en",)

@@ -10,7 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from audit.detoxify_model import (
+from audit.errors import ConfigurationError
+from audit.model import ScreenResult
+from audit.model_files import versions
+from audit.screens import ScreenContext
+from audit.screens.language import Language
+from audit.toxicity.detoxify_model import (
     GPU_BYTES,
     KEY,
     DetoxifyModel,
@@ -21,12 +26,14 @@ from audit.detoxify_model import (
     load,
     local_files,
 )
-from audit.errors import ConfigurationError
-from audit.model import ScreenResult
-from audit.model_files import versions
-from audit.screens import ScreenContext
-from audit.screens.language import Language
-from audit.segment_labels import MEASURES, check_settings, cut, document_result, document_scores, prepare
+from audit.toxicity.segment_labels import (
+    MEASURES,
+    check_settings,
+    cut,
+    document_result,
+    document_scores,
+    prepare,
+)
 
 _LABELS = ("severe_toxicity", "obscene", "threat", "insult", "identity_attack", "sexual_explicit")
 _PACKAGES = ("detoxify", "transformers", "tokenizers", "torch")

@@ -8,17 +8,17 @@ from typing import Any
 
 import jinja2
 
-from audit import (
+from audit import disk_budget
+from audit.model import WHOLE
+from audit.wordings import (
     agreement_wording,
-    disk_budget,
     figures,
     policy_wording,
     quality_wording,
     toxicity_wording,
     wording,
 )
-from audit.charts import Scale, scale_for
-from audit.model import WHOLE
+from audit.wordings.charts import Scale, scale_for
 
 _FILTERS = (
     figures.count,

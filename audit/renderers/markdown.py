@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from audit import (
-    disk_budget,
+from audit import disk_budget
+from audit.model import WHOLE
+from audit.wordings import (
     markdown_agreement,
     markdown_duplicates,
     markdown_policy,
@@ -15,7 +16,7 @@ from audit import (
     markdown_toxicity,
     wording,
 )
-from audit.figures import (
+from audit.wordings.figures import (
     ABSENT,
     MAX_ROWS,
     count,
@@ -28,8 +29,7 @@ from audit.figures import (
     size,
     words,
 )
-from audit.markdown_cells import code, table, text
-from audit.model import WHOLE
+from audit.wordings.markdown_cells import code, table, text
 
 Row = Mapping[str, Any]
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from audit.errors import ConfigurationError, FatalError
-from audit.store import digest_file, disk_errors, locked_folder, sync_folder, write_atomically
+from audit.storage.store import digest_file, disk_errors, locked_folder, sync_folder, write_atomically
 
 JUDGEMENT_SCHEMA = pa.schema(
     [

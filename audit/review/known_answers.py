@@ -17,7 +17,7 @@ from typing import Any
 from audit.errors import ConfigurationError
 from audit.questions import Question
 from audit.review.texts import SampleRow, text_digests
-from audit.store import write_atomically
+from audit.storage.store import write_atomically
 
 #: Within the run's ``sample`` folder, as they were when the run was made.
 FILE = "known_answers.jsonl"

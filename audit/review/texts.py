@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from audit.durable_files import private_file
 from audit.errors import ConfigurationError, FatalError
 from audit.kernels.hashing import PUBLIC_KEY, hex128, siphash128
+from audit.storage.durable_files import private_file
 
 
 @dataclass(frozen=True)

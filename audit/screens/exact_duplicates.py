@@ -11,8 +11,8 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
-from audit.digest_exchange import group_by_digest
-from audit.duplicate_groups import DigestGroups, Leaders, cluster_sizes, duplicate_tables
+from audit.duplicates.digest_exchange import group_by_digest
+from audit.duplicates.duplicate_groups import DigestGroups, Leaders, cluster_sizes, duplicate_tables
 from audit.kernels.buffers import fixed_size_binary
 from audit.kernels.hashing import PUBLIC_KEY
 from audit.kernels.normalise import normalised_digests

@@ -11,23 +11,23 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from audit.clusters import Clusters, Rules, find_clusters
-from audit.cross_matches import Corpora, find_matches, match_tables
-from audit.digest_exchange import group_by_digest
-from audit.duplicate_counts import statistics
-from audit.duplicate_groups import DigestGroups, Leaders, duplicate_tables
+from audit.duplicates.clusters import Clusters, Rules, find_clusters
+from audit.duplicates.cross_matches import Corpora, find_matches, match_tables
+from audit.duplicates.digest_exchange import group_by_digest
+from audit.duplicates.duplicate_counts import statistics
+from audit.duplicates.duplicate_groups import DigestGroups, Leaders, duplicate_tables
+from audit.duplicates.exchange import Matrix, threads
+from audit.duplicates.lsh import s_curve
+from audit.duplicates.shingle_store import ShingleStore
+from audit.duplicates.sketch_rows import Column, write_rows
 from audit.errors import ConfigurationError
-from audit.exchange import Matrix, threads
 from audit.kernels.buffers import fixed_size_binary
 from audit.kernels.hashing import PUBLIC_KEY
 from audit.kernels.normalise import normalised_digests
 from audit.kernels.shingles import permutations, sketch, truncate_to_bytes
-from audit.lsh import s_curve
 from audit.model import ScreenResult
 from audit.references import ReferenceSketches
 from audit.screens import ScreenContext, Sketches
-from audit.shingle_store import ShingleStore
-from audit.sketch_rows import Column, write_rows
 
 NO_WORDS = "skipped: no words"
 

@@ -14,17 +14,17 @@ import pyarrow as pa
 from audit.errors import ConfigurationError
 from audit.masking import mask, value_hash
 from audit.model import FINDING_SCHEMA, SEVERITIES, ScreenResult
-from audit.pii_grading import is_version, leading_rest, severity
-from audit.pii_kinds import MORE_CONTEXT, kind_of, rank
+from audit.pii.pii_grading import is_version, leading_rest, severity
+from audit.pii.pii_kinds import MORE_CONTEXT, kind_of, rank
+from audit.pii.spans import Span, resolve_overlaps
 from audit.screens import ScreenContext
-from audit.spans import Span, resolve_overlaps
 
 if TYPE_CHECKING:
-    from audit.pii_budget import Budget
-    from audit.pii_patterns import PatternHit
-    from audit.pii_recognisers import RecogniserFile
-    from audit.pii_search import Hit
-    from audit.pii_selection import Selection
+    from audit.pii.pii_budget import Budget
+    from audit.pii.pii_patterns import PatternHit
+    from audit.pii.pii_recognisers import RecogniserFile
+    from audit.pii.pii_search import Hit
+    from audit.pii.pii_selection import Selection
 
 #: Digits alone, or as a decimal fraction.
 _BARE_NUMBER = re.compile(r"\d+(?:\.\d+)?")
@@ -71,7 +71,7 @@ class Pii:
     - The score is Presidio's. It rises by 0.35, to at least 0.4, when one of the recogniser's context
       words is among the eight words before the hit (whole words, singular or plural, no case; Presidio
       itself compares lemmas of five key words, and substrings). Labels of phone numbers in Spanish, French,
-      German, Italian and Portuguese are context words too (``audit.pii_kinds.MORE_CONTEXT``).
+      German, Italian and Portuguese are context words too (``audit.pii.pii_kinds.MORE_CONTEXT``).
     - The score must reach ``minimum_score``.
     - Kinds that rest on check digits or length alone (``UK_NHS``, ``US_PASSPORT``, ``CA_SIN``,
       ``MEDICAL_LICENSE`` and most national identifiers) need a context word: one of ten or eleven product
@@ -82,7 +82,7 @@ class Pii:
     - An e-mail address begins with letters, digits and ``._%+-``: what Presidio reads before these, mostly
       the rest of a URL, is cut.
     - Of overlapping hits the one with the higher score stays, then the longer, then the kind that stands
-      first in ``audit.pii_kinds.KINDS``. One number is one finding.
+      first in ``audit.pii.pii_kinds.KINDS``. One number is one finding.
 
     Off unless named in ``entities``: ``URL``, ``DATE_TIME``, ``UUID`` (not personal by themselves),
     ``US_DRIVER_LICENSE`` and ``US_BANK_NUMBER`` (any six to seventeen digits), vehicle plates, postal codes
@@ -118,7 +118,7 @@ class Pii:
         max_phone_steps: Symbols of a document that the phone scan looks at, over all regions.
         max_library_bytes: Bytes of a document that ``phonenumbers`` itself reads, over all regions.
         profile: ``default``, ``gdpr``, ``hipaa_safe_harbor`` or ``secrets_only``: kinds and severities.
-        custom: YAML file of further recognisers (``audit.pii_recognisers``), relative to the working
+        custom: YAML file of further recognisers (``audit.pii.pii_recognisers``), relative to the working
             directory; on whatever the profile.
     """
 
@@ -160,8 +160,8 @@ class Pii:
         Raises:
             ConfigurationError: A country, entity, region, profile or the custom file is at fault.
         """
-        from audit.pii_recognisers import library_versions as pattern_versions
-        from audit.presidio import library_versions
+        from audit.pii.pii_recognisers import library_versions as pattern_versions
+        from audit.pii.presidio import library_versions
 
         return {**library_versions(), **pattern_versions(), **_selection(self).digests()}
 
@@ -178,7 +178,7 @@ class Pii:
             ConfigurationError: A name is unknown, or there is no key.
             MatchingError: A recogniser gave up on a text.
         """
-        from audit.pii_raw_hits import TextReader, raw_hits
+        from audit.pii.pii_raw_hits import TextReader, raw_hits
 
         if not context.hmac_key:
             raise ConfigurationError("the pii screen needs the HMAC key, and was given none")
@@ -190,7 +190,7 @@ class Pii:
         return ScreenResult(measurements, pa.Table.from_pylist(rows, FINDING_SCHEMA), not_evaluated)
 
     def _budget(self) -> Budget:
-        from audit.pii_budget import Budget
+        from audit.pii.pii_budget import Budget
 
         return Budget(
             self.max_candidate_bytes,
@@ -204,7 +204,7 @@ class Pii:
         self, hits: Iterable[Hit | PatternHit], selection: Selection, text: Callable[[int], str]
     ) -> list[_Scored]:
         """Hits that count, with their scores and usual severities, in order of row and position."""
-        from audit.presidio import in_context, with_context
+        from audit.pii.presidio import in_context, with_context
 
         found: list[_Scored] = []
         for hit in hits:
@@ -225,14 +225,14 @@ class Pii:
 
 
 def _selection(screen: Pii) -> Selection:
-    from audit.pii_recognisers import custom
+    from audit.pii.pii_recognisers import custom
 
     return _select(screen, custom(screen.custom) if screen.custom else None)
 
 
 @cache
 def _select(screen: Pii, mine: RecogniserFile | None) -> Selection:
-    from audit.pii_selection import select
+    from audit.pii.pii_selection import select
 
     return select(
         screen.countries, screen.languages, screen.entities, screen.phone_regions, screen.profile, mine

@@ -13,13 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from audit.errors import ConfigurationError
-from audit.exchange import FileList
-from audit.facts import constant
-from audit.kernels.hashing import PUBLIC_KEY
-from audit.kernels.paragraphs import paragraphs
-from audit.model import ScreenResult
-from audit.paragraph_exchange import (
+from audit.duplicates.exchange import FileList
+from audit.duplicates.paragraph_exchange import (
     Measure,
     Measured,
     Paragraphs,
@@ -32,6 +27,11 @@ from audit.paragraph_exchange import (
     measured_shards,
     spill_paragraphs,
 )
+from audit.errors import ConfigurationError
+from audit.facts import constant
+from audit.kernels.hashing import PUBLIC_KEY
+from audit.kernels.paragraphs import paragraphs
+from audit.model import ScreenResult
 from audit.screens import ScreenContext, Sketches
 
 NO_TEXT = "skipped: no text"

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from audit import identity_terms
 from audit.errors import ConfigurationError
 from audit.model import FINDING_SCHEMA, ScreenResult
 from audit.screens import ScreenContext
-from audit.toxicity_model import SegmentScores, packaged_card, packaged_model
+from audit.toxicity import identity_terms
+from audit.toxicity.toxicity_model import SegmentScores, packaged_card, packaged_model
 
 #: Severity of a segment: the last whose lower bound its score reaches.
 _SEVERITY_FROM = ((0.0, "low"), (0.5, "medium"), (0.9, "high"))

@@ -21,8 +21,8 @@ import pyarrow as pa
 
 from audit.errors import ConfigurationError, InputError
 from audit.model import Batch, Shard
-from audit.object_addresses import is_object_address
-from audit.object_stores import ObjectFolder
+from audit.objects.object_addresses import is_object_address
+from audit.objects.object_stores import ObjectFolder
 from audit.sources import formats, planning
 from audit.sources.columns import ColumnMapping
 from audit.sources.contracts import MIB, AddressSource, FileSource, ReadLimits, Source

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from audit.errors import ConfigurationError
-from audit.object_stores import ObjectFolder, ObjectInfo, ObjectMissing
+from audit.objects.object_stores import ObjectFolder, ObjectInfo, ObjectMissing
 from audit.sources.contracts import FileSource, Source
 from audit.sources.objects import FoundObject, find_objects
 

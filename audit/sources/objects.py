@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple, TypeVar
 
 from audit.errors import RetryableError
-from audit.object_addresses import split_address
-from audit.object_stores import ObjectFolder, ObjectInfo
+from audit.objects.object_addresses import split_address
+from audit.objects.object_stores import ObjectFolder, ObjectInfo
 
 Listing = TypeVar("Listing")
 

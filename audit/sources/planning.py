@@ -13,7 +13,7 @@ from pathlib import Path
 
 from audit.errors import ConfigurationError
 from audit.model import Shard
-from audit.object_addresses import is_object_address
+from audit.objects.object_addresses import is_object_address
 from audit.sources.contracts import AddressSource, Cut, FileSource, Source
 from audit.sources.finding import KEY, Finder, InputFile, known_formats
 from audit.sources.objects import find_objects

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from typing import Final
 
 from audit.errors import FatalError
-from audit.object_addresses import is_object_address
-from audit.object_bytes import ObjectBytes
+from audit.objects.object_addresses import is_object_address
+from audit.objects.object_bytes import ObjectBytes
 
 _PIECE: Final = 1 << 20
 _NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

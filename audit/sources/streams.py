@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final, Self
 import zstandard
 from isal import igzip_lib
 
-from audit import meter
 from audit.errors import AuditError, InputError
 from audit.sources.shard_bytes import announce, open_shard_bytes
+from audit.workers import meter
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

@@ -7,7 +7,7 @@ from typing import TypedDict
 import numpy as np
 from scipy.special import expit
 
-from audit.calibration import Booleans, Calibration, Doubles, calibrate
+from audit.toxicity.calibration import Booleans, Calibration, Doubles, calibrate
 from audit.training.data import FOLDS, NEUTRAL_SET, Labelled
 from audit.training.parts import DERIVED_SETS
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from audit.toxicity_model import CARD_FILE
+from audit.toxicity.toxicity_model import CARD_FILE
 from audit.training import card_tables
 from audit.training.card_tables import interval, percent
 
@@ -81,7 +81,7 @@ and encyclopaedia paragraphs taken as clean), 1% on the data sets' own negatives
 For Chinese there was no such text: its probabilities rest on COLD alone. Only English has labelled text
 with a natural share of toxic texts; for the other languages the calibration is an assumption that nothing
 here tests. Other labels: the same, at 1% times their share of the toxic texts. A run fits its own with
-`audit.calibration.recalibrate` (docs/toxicity.md).
+`audit.toxicity.calibration.recalibrate` (docs/toxicity.md).
 """
 
 _FAILURES = """\

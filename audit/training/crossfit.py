@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from audit.calibration import Booleans, Doubles
-from audit.toxicity_model import Heads, ToxicityModel, no_heads
+from audit.toxicity.calibration import Booleans, Doubles
+from audit.toxicity.toxicity_model import Heads, ToxicityModel, no_heads
 from audit.training.data import DEVELOPMENT_FOLD, FOLDS, LABELS, NEUTRAL_SET, Labelled
 from audit.training.evaluation import Interval, auc
 from audit.training.linear import Examples, Features, fit, quantise

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy.special import expit, ndtri
 from scipy.stats import rankdata
 
-from audit.calibration import Doubles
+from audit.toxicity.calibration import Doubles
 
 
 @dataclass(frozen=True)

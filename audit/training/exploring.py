@@ -11,9 +11,9 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from audit.calibration import Booleans, Doubles, calibrate
 from audit.kernels.buffers import Offsets
 from audit.kernels.ngrams import Buckets
+from audit.toxicity.calibration import Booleans, Doubles, calibrate
 from audit.training.crossfit import Subject, aucs
 from audit.training.data import DEVELOPMENT_FOLD, FOLDS
 from audit.training.limits import COMMENTS

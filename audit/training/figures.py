@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from audit.calibration import Booleans, Doubles, calibrate
-from audit.toxicity_model import ToxicityModel
+from audit.toxicity.calibration import Booleans, Doubles, calibrate
+from audit.toxicity.toxicity_model import ToxicityModel
 from audit.training.crossfit import LEAST_LABELLED, Scores, Subject, document_scores, set_masks
 from audit.training.data import LABELS, NEUTRAL_SET, Labelled, read_web
 from audit.training.evaluation import Interval, auc, share

@@ -20,9 +20,9 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from audit.calibration import Booleans, Doubles
 from audit.screens.toxicity import Toxicity
-from audit.toxicity_model import ToxicityModel, packaged_model
+from audit.toxicity.calibration import Booleans, Doubles
+from audit.toxicity.toxicity_model import ToxicityModel, packaged_model
 from audit.training.crossfit import document_scores
 from audit.training.data import read_identity_sentences
 from audit.training.evaluation import auc

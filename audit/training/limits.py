@@ -11,7 +11,7 @@ import polars as pl
 from scipy.optimize import minimize
 from scipy.special import betaln
 
-from audit.calibration import Doubles
+from audit.toxicity.calibration import Doubles
 from audit.training.crossfit import Subject, aucs, fit_model, score_rows
 from audit.training.data import DEVELOPMENT_FOLD, FOLDS
 from audit.training.evaluation import auc

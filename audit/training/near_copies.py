@@ -12,7 +12,7 @@ import pyarrow as pa
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from audit.exchange import Result, Task, threads
+from audit.duplicates.exchange import Result, Task, threads
 from audit.screens import ScreenContext
 from audit.screens.near_duplicates import NearDuplicates
 

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from audit.calibration import Calibration, Doubles
 from audit.screens.toxicity import Toxicity
-from audit.toxicity_model import MODEL_FILE, ToxicityModel
+from audit.toxicity.calibration import Calibration, Doubles
+from audit.toxicity.toxicity_model import MODEL_FILE, ToxicityModel
 from audit.training.calibrating import (
     REFERENCE_PREVALENCE,
     cross_fit,

@@ -4,7 +4,7 @@ import os
 import signal
 from dataclasses import dataclass
 
-from audit import meter
+from audit.workers import meter
 
 
 @dataclass(frozen=True)

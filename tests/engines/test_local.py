@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from audit import meter
 from audit.engines import CORES, Needs
 from audit.engines.local import LocalEngine
 from audit.errors import ConfigurationError, FatalError
-from audit.memory import MIB
-from audit.stage_times import START_UP, Timing
-from audit.worker_pool import Worker, first_worker
+from audit.workers import meter
+from audit.workers.memory import MIB
+from audit.workers.stage_times import START_UP, Timing
+from audit.workers.worker_pool import Worker, first_worker
 from tests.engines.jobs import Job, die_on_three, map_within_a_map, square
 
 

@@ -15,15 +15,16 @@ from pathlib import Path
 import pytest
 
 from audit import config as configuration
-from audit import meter, ray_cluster
+from audit.cluster import ray_cluster
 from audit.engines import CORES, Needs
 from audit.engines.local import LocalEngine
 from audit.engines.ray import Cluster, RayEngine
 from audit.errors import ConfigurationError, FatalError
-from audit.object_stores import ObjectFolder
+from audit.objects.object_stores import ObjectFolder
 from audit.pipeline import Request, audit
 from audit.progress import Quiet
 from audit.run import Run
+from audit.workers import meter
 from tests.conftest import page
 from tests.engines.jobs import Job, die_on_three, map_within_a_map, square
 from tests.engines.ray_cluster_fixture import Saboteur, TwoNodes, two_nodes

@@ -23,9 +23,9 @@ from audit.kernels.identifier_numbers import (
 )
 from audit.kernels.identifier_scan import EMAIL, IBAN, IP, MAC, MBI, NINO, NUMBER, WALLET, scan_identifiers
 from audit.kernels.number_characters import character_classes
-from audit.pii_search import Hit, Texts, search
-from audit.pii_shapes import patterns_digest, shape_of
-from audit.presidio import recognisers
+from audit.pii.pii_search import Hit, Texts, search
+from audit.pii.pii_shapes import patterns_digest, shape_of
+from audit.pii.presidio import recognisers
 
 SHAPED = (
     *("CREDIT_CARD", "CRYPTO", "EMAIL_ADDRESS", "IBAN_CODE", "IP_ADDRESS", "MAC_ADDRESS"),

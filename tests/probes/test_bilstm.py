@@ -14,9 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit import bilstm_model, probes
-from audit.bilstm_conversion import encode
-from audit.bilstm_model import (
+from audit import probes
+from audit.errors import ConfigurationError
+from audit.model_fetching import fetch
+from audit.probes import Probe
+from audit.probes.bilstm import Bilstm
+from audit.screens import ScreenContext
+from audit.toxicity import bilstm_model
+from audit.toxicity.bilstm_conversion import encode
+from audit.toxicity.bilstm_model import (
     LABELS,
     SHAPES,
     STEPS,
@@ -25,11 +31,6 @@ from audit.bilstm_model import (
     Vocabulary,
     content_digest,
 )
-from audit.errors import ConfigurationError
-from audit.model_fetching import fetch
-from audit.probes import Probe
-from audit.probes.bilstm import Bilstm
-from audit.screens import ScreenContext
 
 Tensors = Mapping[str, npt.NDArray[np.float32]]
 SIZES = {"words": 9, "width": 4, "units": 3, "gates": 12, "both": 6, "hidden": 5, "labels": 6}

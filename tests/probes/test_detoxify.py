@@ -18,12 +18,13 @@ import torch
 from detoxify import detoxify as upstream
 from tiny_checkpoints import Files
 
-from audit import detoxify_model, probes
+from audit import probes
 from audit.errors import ConfigurationError
 from audit.model import ScreenResult
 from audit.probes import Probe
 from audit.probes.detoxify import Detoxify
 from audit.screens import ScreenContext
+from audit.toxicity import detoxify_model
 
 VARIANTS = ("original", "unbiased", "multilingual")
 TEXTS = [

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from audit import figures
 from audit.renderers import html
+from audit.wordings import figures
 
 CARD = json.loads((Path(__file__).parent / "scorecard.json").read_text(encoding="utf-8"))
 ATTACK = "<script>alert(1)</script>\"' onload=x <img src=http://example.com/x>"

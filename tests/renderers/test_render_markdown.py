@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from audit import figures, markdown_cells
 from audit.renderers import markdown
+from audit.wordings import figures, markdown_cells
 
 CARD = json.loads((Path(__file__).parent / "scorecard.json").read_text(encoding="utf-8"))
 ATTACKS = [

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
-from audit.exchange import threads
+from audit.duplicates.exchange import threads
 from audit.screens import ScreenContext
 
 

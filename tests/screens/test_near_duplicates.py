@@ -8,8 +8,8 @@ import pytest
 from duplicate_families import exact_pairs, families, jaccard, shingles
 from memory_sketches import MemorySketches, measure, resolve
 
+from audit.duplicates.lsh import candidate_probability, s_curve
 from audit.errors import ConfigurationError, FatalError
-from audit.lsh import candidate_probability, s_curve
 from audit.model import DUPLICATE_SCHEMA
 from audit.screens.near_duplicates import NearDuplicates
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from audit.errors import ConfigurationError
 from audit.masking import value_hash
 from audit.model import FINDING_SCHEMA, ScreenResult
-from audit.pii_search import Texts, search
-from audit.presidio import MatchingError, hits, recognisers
+from audit.pii.pii_search import Texts, search
+from audit.pii.presidio import MatchingError, hits, recognisers
+from audit.pii.spans import Span
 from audit.screens import ScreenContext, available
 from audit.screens.pii import Pii
-from audit.spans import Span
 
 KEY = bytes(range(32))
 WALLET = "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa"  # the genesis block's
@@ -210,7 +210,7 @@ def test_work_is_bounded_on_odd_text(text: str) -> None:
 
 
 def test_a_pattern_that_times_out_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audit.presidio.TIMEOUT_SECONDS", 1e-9)
+    monkeypatch.setattr("audit.pii.presidio.TIMEOUT_SECONDS", 1e-9)
     recogniser = recognisers((), ("US_SSN",), ())[0]
     with pytest.raises(MatchingError, match="US_SSN"):
         hits(recogniser, "219-09-9999 " * 100_000)

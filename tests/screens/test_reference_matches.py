@@ -93,7 +93,7 @@ def test_workers_find_the_same(families, tmp_path, monkeypatch):
     screen = NearDuplicates(references=(reference(tmp_path / "reference", theirs),))
     here = matches(screen, own, tmp_path / "here")
     monkeypatch.setattr("audit.screens.near_duplicates._FEW", 0)
-    monkeypatch.setattr("audit.clusters.stretch_of", lambda records: 64)
+    monkeypatch.setattr("audit.duplicates.clusters.stretch_of", lambda records: 64)
     assert matches(screen, own, tmp_path / "there", pickled) == here
     assert len(here) > 50
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from audit import paragraph_exchange
+from audit.duplicates import paragraph_exchange
 from audit.errors import ConfigurationError
 from audit.screens import MeasuringCorpusScreen, available, finds_duplicates
 from audit.screens.repeated_paragraphs import RepeatedParagraphs

@@ -10,7 +10,7 @@ from audit.errors import ConfigurationError, FatalError
 from audit.model import DOCUMENT_SCHEMA, FINDING_SCHEMA
 from audit.screens import Screen, ScreenContext
 from audit.screens.toxicity import IDENTITY_MENTION, LABELS, Toxicity
-from audit.toxicity_model import Heads, ToxicityModel, packaged_card, packaged_model, read_model
+from audit.toxicity.toxicity_model import Heads, ToxicityModel, packaged_card, packaged_model, read_model
 
 ABUSE = "You are a stupid idiot, shut up you worthless moron."
 CALM = "The library opens at nine and lends books for four weeks. Returns are free at every branch."

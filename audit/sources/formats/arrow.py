@@ -12,7 +12,7 @@ import pyarrow.ipc
 
 from audit.errors import InputError
 from audit.model import Batch, Shard
-from audit.object_addresses import is_object_address
+from audit.objects.object_addresses import is_object_address
 from audit.sources.columns import ColumnMapping
 from audit.sources.contracts import Cut, ReadLimits
 from audit.sources.shard_bytes import open_shard_bytes

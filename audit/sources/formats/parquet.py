@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 
 from audit.errors import InputError
 from audit.model import Batch, Shard
-from audit.object_addresses import is_object_address
-from audit.object_bytes import BLOCK, ObjectBytes
+from audit.objects.object_addresses import is_object_address
+from audit.objects.object_bytes import BLOCK, ObjectBytes
 from audit.sources.columns import ColumnMapping
 from audit.sources.contracts import Cut, ReadLimits
 from audit.sources.shard_bytes import feed, open_shard_bytes, spooled

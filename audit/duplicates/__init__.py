@@ -1,0 +1,1 @@
+"""The duplicate search: records exchanged through files, candidates, checked pairs, clusters."""

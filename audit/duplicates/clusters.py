@@ -1,0 +1,315 @@
+"""Near-duplicate clusters: candidates, then checked pairs, then clusters around a representative.
+
+Groups of exact copies are the nodes. A pair is accepted on its signatures' agreement where that is clear,
+and on the exact Jaccard similarity of its shingle sets where it is in doubt. A node joins a cluster through
+an accepted pair with a member, and only when it is similar to the leader, too, at the cohesion c or more.
+Jaccard distance is a metric (A. Lipkus, J. Math. Chem. 26, 1999), so two members are similar at 2c - 1 or
+more, and no chain of pairs can join unlike documents. A c of (1 + t / 2) / 2 keeps all members within half
+of the threshold t of each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from audit.duplicates.array_files import join_files, map_zeros, read_array, release, write_array
+from audit.duplicates.cluster_diameters import diameters
+from audit.duplicates.exchange import LOOK_UPS, STRETCH, Matrix, Runner, mapped, stretch_of, threads
+from audit.duplicates.lsh import Banding, Candidates, candidate_pairs, similarities
+from audit.duplicates.pair_files import Pairs, split_pairs
+from audit.kernels.banding import agreements
+from audit.kernels.leaders import FREE, lead, neighbours_of
+
+Similarities = npt.NDArray[np.float32]
+Numbers = npt.NDArray[np.uint32]
+Settled = tuple[Pairs, Similarities]
+
+#: Standard normal quantile of the two-sided 99% error band of an estimated similarity.
+ERROR_QUANTILE = 2.576
+#: Signatures that leaders are compared with between two releases of the file's pages.
+_LED = 1 << 10
+#: Times that clusters are formed anew after doubtful pairs were settled; what is left goes by estimate.
+_ROUNDS = 8
+
+
+class Exact(Protocol):
+    """Exact Jaccard similarity of pairs of nodes (``ShingleSets``); can be pickled."""
+
+    def jaccard(self, pairs: Pairs) -> Similarities:
+        """Return the similarity of each pair (``low << 32 | high``)."""
+        ...
+
+
+class Texts(Protocol):
+    """What nodes stand for (``ShingleStore``)."""
+
+    def prepare(self, nodes: npt.NDArray[np.bool_]) -> Exact:
+        """Make ready for pairs of these nodes (bool, (n,))."""
+        ...
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What makes a candidate and what makes a pair.
+
+    Attributes:
+        bands, rows: The banding.
+        threshold: Jaccard similarity of a pair.
+        cohesion: Jaccard similarity with the leader that members need; at most the threshold.
+        margin: How far from a limit an estimate must lie to stand without an exact one.
+        window: Bound of the comparisons per node and band.
+    """
+
+    bands: int
+    rows: int
+    threshold: float
+    cohesion: float
+    margin: float
+    window: int
+
+    def refuse_under(self, limit: float, values: int) -> int:
+        """Agreements (of ``values``) that put an estimate no more than the margin under a limit."""
+        return max(1, _first_from(limit - self.margin, values))
+
+    def accept_from(self, values: int) -> int:
+        """Agreements from which a pair is accepted on its signatures."""
+        return _first_from(self.threshold + self.margin, values)
+
+    def near_from(self, values: int) -> int:
+        """Agreements from which the threshold is within the estimate's 99% error band."""
+        estimates = similarities(values).astype(np.float64)
+        upper = estimates + ERROR_QUANTILE * np.sqrt(estimates * (1 - estimates) / values)
+        within = np.flatnonzero(upper >= self.threshold)
+        return int(within[0]) if len(within) else values
+
+    def banding(self, signatures: Matrix) -> Banding:
+        """How candidates of signatures are found."""
+        values, stretch = signatures.width, stretch_of(signatures.count)
+        keep, near = self.refuse_under(self.threshold, values), self.near_from(values)
+        return Banding(self.bands, self.rows, self.window, keep, near, stretch, stretch // 2)
+
+
+def _first_from(limit: float, values: int) -> int:
+    return int(np.searchsorted(similarities(values), np.float32(limit - 1e-6)))
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """The outcome over all nodes.
+
+    Attributes:
+        pairs, similarities: Accepted pairs (``low << 32 | high``, sorted) and their Jaccard similarity,
+            exact where the pair was in doubt, else estimated; in mapped files. A node keeps a bounded
+            number of them.
+        leader: uint32 (n,): each node's leader, the first node of its cluster.
+        similarity: float32 (n,): Jaccard similarity with the leader.
+        diameter: float32 (n,): at each leader, the largest estimated distance (1 - Jaccard) of two
+            members; 0 elsewhere.
+        settled: Two lists of pairs that were settled exactly, and their similarity.
+        near_misses: bool (n,): nodes with a pair that was dropped within the estimate's error.
+        counts: Of candidates and pairs.
+    """
+
+    pairs: Pairs
+    similarities: Similarities
+    leader: Numbers
+    similarity: Similarities
+    diameter: Similarities
+    settled: tuple[Settled, Settled]
+    near_misses: npt.NDArray[np.bool_]
+    counts: Mapping[str, float]
+
+
+def find_clusters(
+    signatures: Matrix, rules: Rules, texts: Texts, folder: Path, runner: Runner = threads
+) -> Clusters:
+    """Find the clusters among groups of exact copies.
+
+    Memory: some 30 bytes a node, of which 20 in mapped files, and what the partitions at work hold; pairs
+    stay in files.
+
+    Args:
+        signatures: File of uint8 (n, k): of the first document of each group.
+        rules: Banding and thresholds.
+        texts: Settle doubtful pairs.
+        folder: Exists; for the exchange and the pairs.
+        runner: Runs the tasks.
+    """
+    found = candidate_pairs(signatures, rules.banding(signatures), folder, runner)
+    exact = _prepared(found, signatures, rules, texts, runner)
+    accepted, settled = _verified(found, signatures, rules, exact, folder, runner)
+    formed = _form(signatures, accepted[0], rules, exact, settled, folder)
+    kept = sum(path.stat().st_size for path in found.files) // 8
+    counts = {
+        "candidates": float(found.compared),
+        "kept": float(kept),
+        "accepted": float(len(accepted[0])),
+        "rejected": float(found.compared - len(accepted[0])),
+        "settled_exactly": float(len(settled[0]) + len(formed.later[0])),
+        "left_to_estimate": float(formed.left),
+    }
+    return Clusters(
+        *accepted,
+        formed.leader,
+        formed.similarity,
+        diameters(signatures, formed.leader, folder, runner),
+        (settled, formed.later),
+        found.near_misses,
+        counts,
+    )
+
+
+def _prepared(found: Candidates, signatures: Matrix, rules: Rules, texts: Texts, runner: Runner) -> Exact:
+    """Have the texts read, once, of all nodes that a doubtful pair can come to hold.
+
+    Those are the nodes of the pairs that the signatures leave in doubt; and, since a leader is compared with
+    what it reaches in two steps or more, both nodes of a pair of which one has another pair.
+    """
+    wanted = np.zeros(signatures.count, np.bool_)
+    for path in runner(partial(_doubt, signatures, rules, found.degrees), found.files):
+        wanted[read_array(path, np.uint32)] = True
+        path.unlink()
+    return texts.prepare(wanted)
+
+
+def _verified(
+    found: Candidates, signatures: Matrix, rules: Rules, exact: Exact, folder: Path, runner: Runner
+) -> tuple[Settled, Settled]:
+    """Return the accepted pairs, and those that were settled exactly, with their similarities."""
+    outcomes = list(runner(partial(_settle, signatures, rules, exact), found.files))
+    accepted = _joined([files[0] for files in outcomes], folder / "accepted")
+    return accepted, _joined([files[1] for files in outcomes], folder / "settled")
+
+
+def _doubt(signatures: Matrix, rules: Rules, degrees: Matrix, file: Path) -> Path:
+    """Write the nodes of a file of pairs whose texts are to be read; return where."""
+    pairs = mapped(file, np.uint64)
+    known = degrees.map()[:, 0]
+    nodes = [np.empty(0, np.uint32)]
+    for start in range(0, len(pairs), LOOK_UPS):
+        some = pairs[start : start + LOOK_UPS]
+        low, high = split_pairs(some)
+        asked = _agreements(signatures, some) < rules.accept_from(signatures.width)
+        asked |= (known[low] > 1) | (known[high] > 1)
+        nodes.append(np.unique(np.concatenate((low[asked], high[asked]))).astype(np.uint32))
+        release(known)
+    out = file.with_name(f"doubt-{file.name}")
+    write_array(out, np.unique(np.concatenate(nodes)))
+    return out
+
+
+def _settle(signatures: Matrix, rules: Rules, exact: Exact, file: Path) -> tuple[Path, Path]:
+    """Write the pairs of a file that are accepted, and those settled exactly; return where."""
+    pairs = mapped(file, np.uint64)
+    agree = _agreements(signatures, pairs)
+    values = similarities(signatures.width)[agree]
+    doubtful = np.flatnonzero(agree < rules.accept_from(signatures.width))
+    settled = pairs[doubtful]
+    exactly = exact.jaccard(settled)
+    values[doubtful] = exactly
+    accepted = values >= rules.threshold
+    return (
+        _write(file.with_name(f"accepted-{file.name}"), pairs[accepted], values[accepted]),
+        _write(file.with_name(f"settled-{file.name}"), settled, exactly),
+    )
+
+
+def _agreements(signatures: Matrix, pairs: Pairs) -> npt.NDArray[np.int32]:
+    agree, rows = np.empty(len(pairs), np.int32), signatures.map()
+    for start in range(0, len(pairs), LOOK_UPS):
+        agreements(rows, pairs[start : start + LOOK_UPS], agree[start : start + LOOK_UPS])
+        release(rows)
+    return agree
+
+
+def _write(path: Path, pairs: Pairs, values: Similarities) -> Path:
+    write_array(path, pairs)
+    write_array(_values(path), values)
+    return path
+
+
+def _values(path: Path) -> Path:
+    return path.with_name(f"{path.name}.f4")
+
+
+def _joined(files: Sequence[Path], path: Path) -> Settled:
+    """Join files of pairs and their similarities, in order, and map them."""
+    join_files(files, path)
+    join_files(map(_values, files), _values(path))
+    return mapped(path, np.uint64), mapped(_values(path), np.float32)
+
+
+@dataclass(frozen=True)
+class _Formed:
+    leader: Numbers
+    similarity: Similarities
+    later: Settled
+    left: int
+
+
+def _form(
+    signatures: Matrix, pairs: Pairs, rules: Rules, exact: Exact, settled: Settled, folder: Path
+) -> _Formed:
+    """Form clusters; settle the doubtful pairs of leader and member that come up, and form them again."""
+    bounds, neighbours = _adjacency(pairs, signatures.count, folder)
+    leader = map_zeros(folder / "leaders.u32", np.uint32, signatures.count)
+    similarity = map_zeros(folder / "similarity.f4", np.float32, signatures.count)
+    tried, queue = np.empty((2, signatures.count), np.uint32)
+    later: Settled = (np.empty(0, np.uint64), np.empty(0, np.float32))
+    rows, estimates = signatures.map(), similarities(signatures.width)
+    for _ in range(_ROUNDS):
+        leader[:], tried[:] = FREE, FREE
+        found, state = [np.empty(0, np.uint64)], np.zeros(4, np.int64)
+        while state[0] < signatures.count:
+            doubtful = lead(
+                bounds,
+                neighbours,
+                rows,
+                estimates,
+                rules.refuse_under(rules.cohesion, signatures.width),
+                rules.accept_from(signatures.width),
+                rules.cohesion,
+                settled,
+                later,
+                leader,
+                similarity,
+                tried,
+                queue,
+                state,
+                _LED,
+            )
+            found.append(doubtful)
+            release(rows)
+        doubtful = np.unique(np.concatenate(found))
+        if not len(doubtful):
+            break
+        later = _settled_too(later, doubtful, exact)
+    return _Formed(leader, similarity, later, len(doubtful))
+
+
+def _settled_too(later: Settled, pairs: Pairs, exact: Exact) -> Settled:
+    both = np.concatenate((later[0], pairs))
+    order = np.argsort(both, kind="stable")
+    return both[order], np.concatenate((later[1], exact.jaccard(pairs)))[order]
+
+
+def _adjacency(pairs: Pairs, n: int, folder: Path) -> tuple[npt.NDArray[np.int64], Numbers]:
+    """Return pairs in both directions as bounds (n + 1,) and neighbours, ascending within a node."""
+    bounds = map_zeros(folder / "bounds.i64", np.int64, n + 1)
+    for start in range(0, len(pairs), STRETCH):
+        for node in split_pairs(pairs[start : start + STRETCH]):
+            np.add.at(bounds, node + 1, 1)
+        release(pairs)
+    np.cumsum(bounds, out=bounds)
+    neighbours = map_zeros(folder / "neighbours.u32", np.uint32, 2 * len(pairs))
+    neighbours_of(pairs, bounds, neighbours)
+    for mapping in (pairs, bounds, neighbours):
+        release(mapping)
+    return bounds, neighbours

@@ -1,0 +1,1 @@
+"""The probe phase: its budget, sample, tasks and evidence."""

@@ -1,0 +1,1 @@
+"""Samples, estimates and limits; without input or output."""

@@ -1,0 +1,1 @@
+"""Worker processes: what they do, what they may hold, what they spend."""
