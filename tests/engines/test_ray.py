@@ -236,7 +236,7 @@ def test_a_run_on_an_object_store_that_loses_a_node_is_the_same(
 
 def test_a_worker_that_stalls_or_grows_is_ended(cluster, engine):
     engine._dismiss()
-    with RayEngine(Cluster(cluster.address, 2, 700 << 20, stall_seconds=3.0), ignore_note) as strict:
+    with RayEngine(Cluster(cluster.address, 2, 700 << 20, stall_seconds=6.0), ignore_note) as strict:
         list(strict.map(square, [Job(n) for n in range(4)], ignore))
         outcomes = {o.task.number: o for o in strict.map(stall_or_grow, [Job(n) for n in range(4)], ignore)}
     assert "run.memory" in outcomes[1].lost
