@@ -238,13 +238,21 @@ def tasks(
         yield BlockTask(begun, skip, kind, copy, columns, limits, float("inf"))
 
 
-def join(copies: Sequence[Path], to: Path) -> None:
+@dataclass(frozen=True)
+class JoinTask:
+    """Copies to be written as one file."""
+
+    copies: tuple[Path, ...]
+    to: Path
+
+
+def join(task: JoinTask) -> None:
     """Write some copies as one file, a row group each; the copies go."""
-    to.parent.mkdir(parents=True, exist_ok=True)
-    tables = (pq.read_table(path, partitioning=None) for path in copies)
+    task.to.parent.mkdir(parents=True, exist_ok=True)
+    tables = (pq.read_table(path, partitioning=None) for path in task.copies)
     first = next(tables)
-    with pq.ParquetWriter(to, first.schema, compression="none") as writer:
+    with pq.ParquetWriter(task.to, first.schema, compression="none") as writer:
         for table in itertools.chain([first], tables):
             writer.write_table(table)
-    for path in copies:
+    for path in task.copies:
         path.unlink()

@@ -1,10 +1,11 @@
-"""An engine and a reporter that take down what a trial audit does."""
+"""What a trial audit does: an engine and a reporter that take it down, and what its folder holds."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -14,6 +15,9 @@ from audit.progress import Quiet
 from audit.storage.store import Store
 from audit.tasks import ShardReport
 from audit.workers.stage_times import START_UP, Timed, Timing
+
+#: Marks the files of a run that are no parts.
+BESIDE = "run/"
 
 
 @dataclass(frozen=True)
@@ -113,3 +117,14 @@ class _Timed:
 
     def advance(self, documents: int, size: int) -> None:
         """See ``Stage``."""
+
+
+def disk_use(folder: Path) -> dict[str, int]:
+    """Bytes of a run folder by family of parts, and by file beside them."""
+    sizes: dict[str, int] = {}
+    for path in folder.rglob("*"):
+        if path.is_file():
+            relative = path.relative_to(folder).parts
+            name = relative[1] if relative[0] == "parts" and len(relative) > 2 else BESIDE + relative[0]
+            sizes[name] = sizes.get(name, 0) + path.stat().st_size
+    return sizes

@@ -19,8 +19,8 @@ import numpy as np
 from audit.duplicates.exchange import partition_bits, stretch_of
 from audit.engine_runner import grouped
 from audit.forecast_kinds import first_use, per_shard
-from audit.forecast_recording import Wave
-from audit.forecast_trials import BESIDE, Trial, Trials
+from audit.forecast_recording import BESIDE, Wave
+from audit.forecast_trials import Trial, Trials
 
 #: The driver's stage that waits for the workers to screen.
 SCREEN = "screen"
@@ -59,8 +59,9 @@ class At:
         return float(high * (max(self.documents, 1.0) / everything.documents) ** exponent)
 
     def driver_stages(self) -> dict[str, float]:
-        """CPU seconds of the driver by stage."""
-        return {stage: self.of(_driver(stage)) for stage in self.trials.all.driver}
+        """CPU seconds of the driver by stage, with what it loads once."""
+        loading = self.trials.loading
+        return {stage: self.of(_driver(stage)) + loading.get(stage, 0.0) for stage in self.trials.all.driver}
 
     def worker_stages(self) -> dict[str, float]:
         """CPU seconds of the workers by stage over the whole corpus."""

@@ -26,7 +26,7 @@ EVALUATION_BYTES = 140_000_000
 #: 3.5 GB for ten million).
 SCRATCH_BYTES = 346
 #: Memory of rows that wait until a row group is full.
-PENDING_BYTES = 1500
+PENDING_BYTES = 4000
 _HOUR = 3600.0
 
 

@@ -1,8 +1,8 @@
 """Trial audits of blocks of a corpus, in a process of their own: the pipeline itself, in a temporary folder.
 
 Three runs tell fixed costs from those of a shard and of a document: one block; a few shards of one
-document; all blocks that the time allows. A first one, not counted, loads and compiles. The process has a
-throw-away key and text cache, so nothing of the user's is read or written.
+document; all blocks that the time allows. A first one, of the same block as the next, tells what is loaded
+once. The process has a throw-away key and text cache, so nothing of the user's is read or written.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from audit.config import AuditConfig
 from audit.engines import Engine
 from audit.engines.local import LocalEngine
 from audit.errors import AuditError, FatalError, InputError
-from audit.forecast_blocks import COPY_COLUMNS, Block, BlockTask
-from audit.forecast_recording import Recording, StageWalls, Wave
+from audit.forecast_blocks import COPY_COLUMNS, Block, BlockTask, JoinTask
+from audit.forecast_recording import Recording, StageWalls, Wave, disk_use
 from audit.pipeline import Request
 from audit.run import Run
 from audit.tasks import ShardReport
@@ -37,8 +37,6 @@ TINY_SHARDS = 24
 JOINED = 8
 #: Of the time that is left, what the screening of the last trial may take; the rest is for its other stages.
 _SCREENING = 0.6
-#: Marks the files of a run that are no parts.
-BESIDE = "run/"
 _READING = 0.25
 
 
@@ -102,6 +100,7 @@ class Trials:
         pool: Workers of the audits.
         start: CPU seconds of a process until it has loaded the package.
         one, tiny, all: The audits.
+        loading: Stage -> CPU seconds that the driver takes for it only once: what it loads and looks up.
     """
 
     blocks: tuple[Block, ...]
@@ -112,6 +111,7 @@ class Trials:
     one: Trial
     tiny: Trial
     all: Trial
+    loading: Mapping[str, float]
 
 
 def measure(task: TrialTask) -> Trials:
@@ -163,14 +163,21 @@ def run(task: TrialTask, engine: Engine) -> Trials:
     _tiny(task.folder / "blocks" / first.copy, corpora / "tiny")
     _link(task.folder / "blocks", [first], corpora / "one")
     _link(task.folder / "blocks", [first], corpora / "warm-up")
-    _audit(task, engine, corpora / "warm-up")
+    first_use = _audit(task, engine, corpora / "warm-up")
     one = _audit(task, engine, corpora / "one")
     tiny = _audit(task, engine, corpora / "tiny")
     left = task.seconds - (time.monotonic() - begun)
     chosen = _affordable(blocks, one, left, task.workers)
-    joined = _corpus(task.folder / "blocks", chosen, corpora / "all")
+    joined = _corpus(task.folder / "blocks", chosen, corpora / "all", engine)
     everything = _audit(task, engine, corpora / "all")
-    return Trials(tuple(chosen), joined, failed, task.workers, start, one, tiny, everything)
+    return Trials(
+        tuple(chosen), joined, failed, task.workers, start, one, tiny, everything, _loading(first_use, one)
+    )
+
+
+def _loading(first: Trial, again: Trial) -> dict[str, float]:
+    """What a process' first audit of the same corpus takes beyond its second one."""
+    return {stage: max(0.0, seconds - again.driver[stage]) for stage, seconds in first.driver.items()}
 
 
 def _read(task: TrialTask, engine: Engine, deadline: float) -> tuple[list[Block], int]:
@@ -220,14 +227,19 @@ def _affordable(blocks: Sequence[Block], one: Trial, left: float, workers: int) 
     return chosen
 
 
-def _corpus(blocks: Path, chosen: Sequence[Block], corpus: Path) -> tuple[str, ...]:
-    """The blocks as shards; some of them, from all parts of the order, as one."""
+def _corpus(blocks: Path, chosen: Sequence[Block], corpus: Path, engine: Engine) -> tuple[str, ...]:
+    """The blocks as shards; some of them, from all parts of the order, as one.
+
+    A worker joins them, lest their texts count as memory of the driver.
+    """
     step = max(1, len(chosen) // JOINED)
     together = list(chosen[::step])[:JOINED] if len(chosen) >= 2 * JOINED else []
     alone = [block for block in chosen if block not in together]
     _link(blocks, alone, corpus)
     if together:
-        forecast_blocks.join([blocks / block.copy for block in together], corpus / "joined.parquet")
+        copies = tuple(blocks / block.copy for block in together)
+        task = JoinTask(copies, corpus / "joined.parquet")
+        list(engine.map(forecast_blocks.join, [task], _ignore))
     return tuple(block.copy for block in together)
 
 
@@ -254,7 +266,7 @@ def _audit(task: TrialTask, engine: Engine, corpus: Path) -> Trial:
         clock.seconds["screen"],
         spent["worker_peak_bytes"],
         spent["driver_peak_bytes"],
-        _disk(run_folder.folder),
+        disk_use(run_folder.folder),
         {report.shard.name: _screening(report) for report in reports},
     )
 
@@ -277,14 +289,3 @@ def _config(config: AuditConfig) -> AuditConfig:
             "probes": {},
         }
     )
-
-
-def _disk(folder: Path) -> dict[str, int]:
-    """Bytes by family of parts, and by file beside them."""
-    sizes: dict[str, int] = {}
-    for path in folder.rglob("*"):
-        if path.is_file():
-            relative = path.relative_to(folder).parts
-            name = relative[1] if relative[0] == "parts" and len(relative) > 2 else BESIDE + relative[0]
-            sizes[name] = sizes.get(name, 0) + path.stat().st_size
-    return sizes

@@ -66,6 +66,7 @@ def trials(seconds_per_byte: float = 1e-7, noise: float = 0.0, blocks: int = 40)
         trial(1, found[0].documents, {"block-0.parquet": cpu["block-0.parquet"]}),
         trial(24, 24, tiny),
         trial(blocks, documents, cpu),
+        {},
     )
 
 
@@ -138,6 +139,36 @@ def test_a_stage_is_no_faster_than_its_tasks_are_many() -> None:
     assert point.rounds("slice", many.workers) == pytest.approx(1 / 8)
     assert point.rounds("evaluate", many.workers) == 1  # one partition
     assert At(8, 5e6, trials()).rounds("evaluate", many.workers) == pytest.approx(1 / 32)
+
+
+def test_what_the_driver_loads_is_counted_once_however_large_the_corpus() -> None:
+    plain = trials()
+    loading = dataclasses.replace(plain, loading={"evaluate": 0.7})
+    for gigabytes in (8.0, 80.0):
+        first, second = predicted(plain, gigabytes), predicted(loading, gigabytes)
+        assert second.stages["evaluate"] == pytest.approx(first.stages["evaluate"] + 0.7)
+
+
+def test_a_smaller_sample_of_few_documents_is_not_taken_for_a_cost_of_documents() -> None:
+    measured = trials()
+    spent = {1: 0.65, 24: 0.45, measured.all.shards: 0.68}
+    found = At(100, 10 * measured.all.documents, measured).of(lambda trial: spent[trial.shards])
+    assert found == pytest.approx(0.65 + 10 * 0.03, rel=0.05)
+
+
+def test_trials_that_differ_in_shards_alone_tell_what_a_shard_costs() -> None:
+    measured = trials()
+    alike = dataclasses.replace(measured, all=measured.one)
+    found = At(100, 1e6, alike).of(lambda trial: 1.0 if trial.shards == 1 else 1.0 + 23 * 0.02)
+    assert found == pytest.approx(1.0 + 99 * 0.02)
+
+
+def test_the_drivers_memory_is_flat_until_the_search_takes_more_than_the_evaluation() -> None:
+    small, middle, large = (predicted(trials(), gigabytes) for gigabytes in (0.1, 1.0, 100.0))
+    assert small.driver_bytes == middle.driver_bytes == 300 * MB
+    assert small.driver_mapped_bytes == 0
+    assert large.driver_bytes == pytest.approx(160 * MB + 50 * large.documents.value)
+    assert large.driver_mapped_bytes == pytest.approx(100 * large.documents.value)
 
 
 @given(st.integers(1, 5000), st.integers(1, 4096), st.floats(1, 1e9))
