@@ -191,7 +191,8 @@ def forecast(
 
     Example: `audit forecast configs/quickstart.yaml --cores 64 --nodes 16 --price 0.04`
     """
-    from audit import commands, forecast_words, forecasting
+    from audit import commands
+    from audit.forecast import forecast_words, forecasting
 
     options = forecasting.Options(cores, nodes, price, seconds)
     _show(commands.forecast(config, tuple(inputs or ()), options), as_json, forecast_words.lines)

@@ -19,7 +19,7 @@ from audit.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from audit.engine_choice import EngineOptions
-    from audit.forecasting import Options
+    from audit.forecast.forecasting import Options
     from audit.model import Verdict
     from audit.progress import Reporter
     from audit.run import Run
@@ -55,7 +55,7 @@ def run(
 def forecast(config_file: Path, inputs: tuple[str, ...], options: Options) -> dict[str, Any]:
     """What a run would cost; see ``forecasting.forecast``."""
     from audit import config as configuration
-    from audit import forecasting
+    from audit.forecast import forecasting
     from audit.pipeline import Request
 
     config = configuration.load(config_file)

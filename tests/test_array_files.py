@@ -66,7 +66,8 @@ def test_mapped_zeros_have_their_blocks(tmp_path):
 )
 def test_a_full_disk_is_an_error_though_only_the_last_block_does_not_fit(tmp_path, writing):
     program = (
-        f"import pathlib, numpy as np; from audit.duplicates import array_files; path = pathlib.Path('it'); {writing}"
+        "import pathlib, numpy as np; from audit.duplicates import array_files; "
+        f"path = pathlib.Path('it'); {writing}"
     )
     limit = (7_000, 7_000)
     done = subprocess.run(

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit import forecast_terms, forecast_words
-from audit.forecast_blocks import Block, draw
-from audit.forecast_recording import Wave
-from audit.forecast_stages import At
-from audit.forecast_terms import Cluster
-from audit.forecast_trials import Trial, Trials
-from audit.forecasting import described
+from audit.forecast import forecast_terms, forecast_words
+from audit.forecast.forecast_blocks import Block, draw
+from audit.forecast.forecast_recording import Wave
+from audit.forecast.forecast_stages import At
+from audit.forecast.forecast_terms import Cluster
+from audit.forecast.forecast_trials import Trial, Trials
+from audit.forecast.forecasting import described
 from audit.model import Shard
 
 MB = 1_000_000

@@ -13,11 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from audit import config, forecast_blocks, forecast_trials, forecasting, hmac_key, pipeline, text_cache
+from audit import config, hmac_key, pipeline, text_cache
 from audit.engines import CORES, Advance, Needs, Outcome, Result, Task
 from audit.errors import ConfigurationError, InputError
-from audit.forecast_blocks import Block, BlockTask
-from audit.forecast_trials import Trials, TrialTask
+from audit.forecast import forecast_blocks, forecast_trials, forecasting
+from audit.forecast.forecast_blocks import Block, BlockTask
+from audit.forecast.forecast_trials import Trials, TrialTask
 from audit.model import Shard
 from audit.pipeline import Request
 from audit.storage.store import Store

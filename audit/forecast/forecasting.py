@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from audit import forecast_blocks, forecast_terms, forecast_trials, pipeline
+from audit import pipeline
 from audit.config import AuditConfig
 from audit.errors import ConfigurationError
-from audit.forecast_kinds import CONFIDENCE, Range
-from audit.forecast_terms import Cluster, Forecast
-from audit.forecast_trials import Trials, TrialTask
+from audit.forecast import forecast_blocks, forecast_terms, forecast_trials
+from audit.forecast.forecast_kinds import CONFIDENCE, Range
+from audit.forecast.forecast_terms import Cluster, Forecast
+from audit.forecast.forecast_trials import Trials, TrialTask
 from audit.pipeline import Request
 from audit.workers.memory import MIB
 

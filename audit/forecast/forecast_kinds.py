@@ -12,8 +12,8 @@ from statistics import median
 
 import numpy as np
 
-from audit.forecast_blocks import Block, kind_of
-from audit.forecast_trials import Trials
+from audit.forecast.forecast_blocks import Block, kind_of
+from audit.forecast.forecast_trials import Trials
 from audit.model import Shard
 
 #: Two-sided level of the intervals, and its quantile of the normal distribution.

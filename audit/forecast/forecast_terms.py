@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from audit.duplicates.duplicate_groups import MOST
-from audit.forecast_blocks import kind_of, kinds
-from audit.forecast_kinds import Kind, Range, estimate, per_shard, total
-from audit.forecast_stages import SCREEN, At, makespan, wall_times
-from audit.forecast_trials import Trials
+from audit.forecast.forecast_blocks import kind_of, kinds
+from audit.forecast.forecast_kinds import Kind, Range, estimate, per_shard, total
+from audit.forecast.forecast_stages import SCREEN, At, makespan, wall_times
+from audit.forecast.forecast_trials import Trials
 from audit.model import Shard
 from audit.storage.store import ROW_GROUP_ROWS
 

@@ -18,9 +18,9 @@ import numpy as np
 
 from audit.duplicates.exchange import partition_bits, stretch_of
 from audit.engine_runner import grouped
-from audit.forecast_kinds import first_use, per_shard
-from audit.forecast_recording import BESIDE, Wave
-from audit.forecast_trials import Trial, Trials
+from audit.forecast.forecast_kinds import first_use, per_shard
+from audit.forecast.forecast_recording import BESIDE, Wave
+from audit.forecast.forecast_trials import Trial, Trials
 
 #: The driver's stage that waits for the workers to screen.
 SCREEN = "screen"

@@ -19,13 +19,14 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from audit import forecast_blocks, hmac_key, pipeline, text_cache
+from audit import hmac_key, pipeline, text_cache
 from audit.config import AuditConfig
 from audit.engines import Engine
 from audit.engines.local import LocalEngine
 from audit.errors import AuditError, FatalError, InputError
-from audit.forecast_blocks import COPY_COLUMNS, Block, BlockTask, JoinTask
-from audit.forecast_recording import Recording, StageWalls, Wave, disk_use
+from audit.forecast import forecast_blocks
+from audit.forecast.forecast_blocks import COPY_COLUMNS, Block, BlockTask, JoinTask
+from audit.forecast.forecast_recording import Recording, StageWalls, Wave, disk_use
 from audit.pipeline import Request
 from audit.run import Run
 from audit.tasks import ShardReport
