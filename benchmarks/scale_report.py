@@ -321,8 +321,8 @@ _BREAKS = [
     "",
     *_prose(
         "1. **The duplicate search.** What is left in one process are flat arrays, some 36 bytes a document "
-        "of which most lie in mapped files, and the passes that number groups and lead clusters. Documents are "
-        "numbered in 32 bits: over four billion, several runs that name the earlier ones as references."
+        "of which most lie in mapped files, and the passes that number groups and lead clusters. Documents "
+        "are numbered in 32 bits: over four billion, several runs that name the earlier ones as references."
     ),
     *_prose(
         "2. **The driver on a thousand cores.** Its seconds a GB above are few, and one thread: on 1,024 "
