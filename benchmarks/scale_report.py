@@ -161,6 +161,14 @@ def _growth(whole: Mapping[str, Any]) -> list[str]:
                     f"{residuals}; exponent between the two largest {fitted['largest_exponent']:.3f}."
                 ),
             ]
+    lines += [
+        "",
+        *_prose(
+            "Memory is resident, with pages of mapped files, which the system can drop. A worker's grows "
+            "until the spills of repeated paragraphs are full (4 million records, from some 5 GB of text on); the "
+            "driver's grows with the documents while it leads clusters."
+        ),
+    ]
     return [*lines, "", "![Time and memory by size](../benchmarks/results/whole_pass_growth.svg)"]
 
 
@@ -266,14 +274,15 @@ def _arithmetic(studies: Mapping[str, Any], assumed: Assumptions) -> list[str]:
     ]
     growth = studies["whole_pass"].get("growth", {})
     if "driver_seconds" in growth:
-        lines += _hours(growth, assumed, found["worker_peak_bytes"] / 1e9)
+        lines += _hours(growth, assumed, max(row["worker_peak_mb"] for row in growth["rows"]) / 1e3)
     return [
         *lines,
         "",
         *_prose(
             "The driver's hours are those of one thread and come on top: while it numbers, leads clusters "
-            "or writes its parts, the workers wait. What the search holds, and the five runs that numbering "
-            "in 32 bits asks for, stand in [near duplicates](near_duplicates.md#ten-billion-documents)."
+            "or writes its parts, the workers wait. They grow with the documents: 10 TB of these pages are "
+            "five billion, and ten billion would double them. What the search holds, and the five runs that "
+            "numbering in 32 bits asks for, stand in [near duplicates](near_duplicates.md#ten-billion-documents)."
         ),
     ]
 
