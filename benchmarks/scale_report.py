@@ -165,7 +165,8 @@ def _growth(whole: Mapping[str, Any]) -> list[str]:
         "",
         *_prose(
             "Memory is resident, with pages of mapped files, which the system can drop. A worker's grows "
-            "until the spills of repeated paragraphs are full (4 million records, from some 5 GB of text on); the "
+            "until the spills of repeated paragraphs are full (4 million records, from some 5 GB of "
+            "text on); the "
             "driver's grows with the documents while it leads clusters."
         ),
     ]
@@ -282,7 +283,8 @@ def _arithmetic(studies: Mapping[str, Any], assumed: Assumptions) -> list[str]:
             "The driver's hours are those of one thread and come on top: while it numbers, leads clusters "
             "or writes its parts, the workers wait. They grow with the documents: 10 TB of these pages are "
             "five billion, and ten billion would double them. What the search holds, and the five runs that "
-            "numbering in 32 bits asks for, stand in [near duplicates](near_duplicates.md#ten-billion-documents)."
+            "numbering in 32 bits asks for, stand in [near "
+            "duplicates](near_duplicates.md#ten-billion-documents)."
         ),
     ]
 
