@@ -30,8 +30,8 @@ RECORD = np.dtype([("document", "<u4"), ("bytes", "<u4")])
 
 #: Records of a partition, about; counting one takes some 60 bytes a record.
 _PARTITION = 1 << 20
-#: Records of a spill at most.
-_RUN = 1 << 22
+#: Records of a spill at most; writing one takes some 100 bytes a record.
+_RUN = 1 << 20
 
 
 @dataclass(frozen=True, order=True)
