@@ -28,7 +28,6 @@ from audit.storage.store import Store
 MANIFEST = "manifest.json"
 #: Growth of the list of inputs that were read from which the object store is told.
 _WORTH_TELLING = 1.1
-SCORECARDS = ("scorecard.json", "scorecard.md", "scorecard.html")
 
 
 class Run:

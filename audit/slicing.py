@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -59,9 +60,19 @@ class Slicing:
         """Screens whose answer depends on the whole corpus; here only whether they sketched counts."""
         return [s for s in self.screens if is_corpus_wide(s)]
 
-
-#: Templates of work keys under the slicing with that identity.
-_last_templates: dict[int, tuple[Slicing, dict[str, KeyTemplate]]] = {}
+    @cached_property
+    def templates(self) -> dict[str, KeyTemplate]:
+        """Family -> its work keys; found once, and sent along with the tasks."""
+        parameters = {
+            "bands": list(self.bands),
+            "domains": domains.digest(self.classification),
+            "present": list(self.present),
+        }
+        inputs = hole(_INPUTS)
+        return {
+            family: workkeys.derived_template(family, "audit.slicing", inputs, parameters)
+            for family in FAMILIES
+        }
 
 
 @dataclass(frozen=True)
@@ -76,27 +87,10 @@ class SliceTask:
 def slice_keys(task: SliceTask) -> dict[str, Part]:
     """The parts that a task brings up to date."""
     inputs = {_INPUTS: [f"{family}:{key}" for family, key in sorted(task.keys.items())]}
-    templates = _templates(task.slicing)
-    return {family: Part(family, task.shard, template.key(inputs)) for family, template in templates.items()}
-
-
-def _templates(how: Slicing) -> dict[str, KeyTemplate]:
-    """Family -> its work keys; those of the last slicing that this process saw are kept."""
-    held = _last_templates.get(id(how))
-    if held is not None and held[0] is how:
-        return held[1]
-    parameters = {
-        "bands": list(how.bands),
-        "domains": domains.digest(how.classification),
-        "present": list(how.present),
+    return {
+        family: Part(family, task.shard, template.key(inputs))
+        for family, template in task.slicing.templates.items()
     }
-    inputs = hole(_INPUTS)
-    templates = {
-        family: workkeys.derived_template(family, "audit.slicing", inputs, parameters) for family in FAMILIES
-    }
-    _last_templates.clear()
-    _last_templates[id(how)] = how, templates
-    return templates
 
 
 def slice_shard(task: SliceTask) -> tuple[Receipt, ...]:
