@@ -33,7 +33,7 @@ MATCHES = "reference_matches"
 RESOLVED = ".resolved"
 #: Rows of a row group of a part over the whole corpus: a task that reads a few shards of it reads the whole
 #: footer, a thousand bytes a row group.
-GROUP_ROWS = 1 << 19
+GROUP_ROWS = 1 << 17
 _NAME = pa.dictionary(pa.int32(), pa.string())
 _SCHEMA = pa.schema([pa.field("screen", _NAME), *DUPLICATE_SCHEMA])
 _MATCH_SCHEMA = pa.schema([pa.field("screen", _NAME), *REFERENCE_MATCH_SCHEMA])
@@ -177,6 +177,7 @@ def _find_clusters(screen: CorpusScreen, sketches: StoredSketches, part: Part, w
         for table in screen.resolve(sketches, workspace):
             named = constant(screen.name, len(table))
             writer.add(pa.table([named, *table.select(DUPLICATE_SCHEMA.names).columns], schema=_SCHEMA))
+            pa.default_memory_pool().release_unused()
         writer.commit(part, {"statistics": dict(screen.statistics())})
 
 
@@ -187,5 +188,6 @@ def _measure(screen: MeasuringCorpusScreen, sketches: StoredSketches, part: Part
         for table in screen.resolve(sketches, workspace):
             chosen = table.select(["shard", "position", *screen.resolved]).rename_columns(schema.names)
             writer.add(chosen.cast(schema))
+            pa.default_memory_pool().release_unused()
         told = {"statistics": dict(screen.statistics()), "examples": list(screen.examples())}
         writer.commit(part, told)

@@ -21,6 +21,10 @@ import numpy.typing as npt
 
 from audit.errors import FatalError
 
+#: Rows that are looked up in a mapped file between two releases of its pages. The system maps up to 64 KiB
+#: around each, 16 MiB for a mapped file at most.
+LOOK_UPS = 1 << 8
+
 
 def write_array(target: Path | BinaryIO, values: npt.NDArray[Any]) -> None:
     """Write an array's values to a new file (``appearing``), or append them to an open one.
@@ -86,6 +90,23 @@ def release(values: npt.NDArray[Any]) -> None:
         held = held.base
     if isinstance(held, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         held.madvise(mmap.MADV_DONTNEED)
+
+
+def look_up(values: npt.NDArray[Any], rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return a copy of some rows of a mapped file, read in the file's order; its pages are let go."""
+    taken = np.empty((len(rows), *values.shape[1:]), values.dtype)
+    order = np.argsort(rows, kind="stable")
+    for some in stretches(len(rows), LOOK_UPS, values):
+        taken[order[some]] = values[rows[order[some]]]
+    return taken
+
+
+def stretches(count: int, size: int, *touched: npt.NDArray[Any]) -> Iterator[slice]:
+    """Yield neighbouring stretches of so many values; after each, the pages of ``touched`` are let go."""
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))
+        for values in touched:
+            release(values)
 
 
 def new_mapped(path: Path, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> np.memmap[Any, Any]:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from audit.duplicates.array_files import map_zeros, read_array, release, write_array
-from audit.duplicates.exchange import LOOK_UPS, STRETCH, Matrix, Runner
+from audit.duplicates.array_files import LOOK_UPS, map_zeros, read_array, release, stretches, write_array
+from audit.duplicates.exchange import STRETCH, Matrix, Runner
 from audit.duplicates.lsh import similarities
 from audit.kernels.leaders import least_agreement
 
@@ -25,8 +25,8 @@ def diameters(signatures: Matrix, leader: Numbers, folder: Path, runner: Runner)
     """Return the largest estimated distance of two members, at each leader."""
     found = map_zeros(folder / "diameters.f4", np.float32, len(leader))
     sizes = np.zeros(len(leader), np.uint32)
-    for start in range(0, len(leader), STRETCH):
-        np.add.at(sizes, leader[start : start + STRETCH], np.uint32(1))
+    for some in stretches(len(leader), STRETCH, leader):
+        np.add.at(sizes, leader[some], np.uint32(1))
     leads = np.flatnonzero(sizes > 1)
     if not len(leads):
         return found
@@ -36,6 +36,7 @@ def diameters(signatures: Matrix, leader: Numbers, folder: Path, runner: Runner)
     for task, _ in zip(tasks, runner(_least, tasks), strict=True):
         found[leads[task.start : task.stop]] = 1 - table[read_array(task.out, np.int32)]
         task.out.unlink()
+        release(found)
     return found
 
 
@@ -61,9 +62,9 @@ class _Members:
 def _members(leader: Numbers, sizes: Numbers) -> Numbers:
     """Return the nodes of clusters of two and more, by leader, ascending."""
     found = [np.empty(0, np.uint32)]
-    for start in range(0, len(leader), STRETCH):
-        inside = np.flatnonzero(sizes[leader[start : start + STRETCH]] > 1)
-        found.append((inside + start).astype(np.uint32))
+    for some in stretches(len(leader), STRETCH, leader):
+        inside = np.flatnonzero(sizes[leader[some]] > 1)
+        found.append((inside + some.start).astype(np.uint32))
     members = np.concatenate(found)
     return members[np.argsort(leader[members], kind="stable")]
 

@@ -19,13 +19,21 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from audit.duplicates.array_files import join_files, map_zeros, read_array, release, write_array
+from audit.duplicates.array_files import (
+    LOOK_UPS,
+    join_files,
+    map_zeros,
+    read_array,
+    release,
+    stretches,
+    write_array,
+)
 from audit.duplicates.cluster_diameters import diameters
-from audit.duplicates.exchange import LOOK_UPS, STRETCH, Matrix, Runner, mapped, stretch_of, threads
+from audit.duplicates.exchange import STRETCH, Matrix, Runner, mapped, stretch_of, threads
 from audit.duplicates.lsh import Banding, Candidates, candidate_pairs, similarities
 from audit.duplicates.pair_files import Pairs, split_pairs
 from audit.kernels.banding import agreements
-from audit.kernels.leaders import FREE, lead, neighbours_of
+from audit.kernels.leaders import FREE, lead, place_neighbours
 
 Similarities = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.uint32]
@@ -33,8 +41,9 @@ Settled = tuple[Pairs, Similarities]
 
 #: Standard normal quantile of the two-sided 99% error band of an estimated similarity.
 ERROR_QUANTILE = 2.576
-#: Signatures that leaders are compared with between two releases of the file's pages.
-_LED = 1 << 10
+#: Neighbours of leaders that are looked at between two releases of the pages of mapped files. The system maps
+#: up to 64 KiB around each: 4 MiB of each file at most.
+_LED = 1 << 6
 #: Times that clusters are formed anew after doubtful pairs were settled; what is left goes by estimate.
 _ROUNDS = 8
 
@@ -193,13 +202,11 @@ def _doubt(signatures: Matrix, rules: Rules, degrees: Matrix, file: Path) -> Pat
     pairs = mapped(file, np.uint64)
     known = degrees.map()[:, 0]
     nodes = [np.empty(0, np.uint32)]
-    for start in range(0, len(pairs), LOOK_UPS):
-        some = pairs[start : start + LOOK_UPS]
-        low, high = split_pairs(some)
-        asked = _agreements(signatures, some) < rules.accept_from(signatures.width)
+    for some in stretches(len(pairs), LOOK_UPS, pairs, known):
+        low, high = split_pairs(pairs[some])
+        asked = _agreements(signatures, pairs[some]) < rules.accept_from(signatures.width)
         asked |= (known[low] > 1) | (known[high] > 1)
         nodes.append(np.unique(np.concatenate((low[asked], high[asked]))).astype(np.uint32))
-        release(known)
     out = file.with_name(f"doubt-{file.name}")
     write_array(out, np.unique(np.concatenate(nodes)))
     return out
@@ -215,6 +222,7 @@ def _settle(signatures: Matrix, rules: Rules, exact: Exact, file: Path) -> tuple
     exactly = exact.jaccard(settled)
     values[doubtful] = exactly
     accepted = values >= rules.threshold
+    release(pairs)
     return (
         _write(file.with_name(f"accepted-{file.name}"), pairs[accepted], values[accepted]),
         _write(file.with_name(f"settled-{file.name}"), settled, exactly),
@@ -261,11 +269,14 @@ def _form(
     bounds, neighbours = _adjacency(pairs, signatures.count, folder)
     leader = map_zeros(folder / "leaders.u32", np.uint32, signatures.count)
     similarity = map_zeros(folder / "similarity.f4", np.float32, signatures.count)
-    tried, queue = np.empty((2, signatures.count), np.uint32)
+    tried = map_zeros(folder / "tried.u32", np.uint32, signatures.count)
+    queue = np.empty(signatures.count, np.uint32)  # as much of it becomes resident as a cluster has nodes
     later: Settled = (np.empty(0, np.uint64), np.empty(0, np.float32))
     rows, estimates = signatures.map(), similarities(signatures.width)
+    mappings = (bounds, neighbours, rows, *settled, leader, similarity, tried)
     for _ in range(_ROUNDS):
-        leader[:], tried[:] = FREE, FREE
+        for some in stretches(signatures.count, STRETCH, leader, tried):
+            leader[some] = tried[some] = FREE
         found, state = [np.empty(0, np.uint64)], np.zeros(4, np.int64)
         while state[0] < signatures.count:
             doubtful = lead(
@@ -285,8 +296,10 @@ def _form(
                 state,
                 _LED,
             )
-            found.append(doubtful)
-            release(rows)
+            if len(doubtful):
+                found.append(doubtful)
+            for mapping in mappings:
+                release(mapping)
         doubtful = np.unique(np.concatenate(found))
         if not len(doubtful):
             break
@@ -302,14 +315,16 @@ def _settled_too(later: Settled, pairs: Pairs, exact: Exact) -> Settled:
 
 def _adjacency(pairs: Pairs, n: int, folder: Path) -> tuple[npt.NDArray[np.int64], Numbers]:
     """Return pairs in both directions as bounds (n + 1,) and neighbours, ascending within a node."""
-    bounds = map_zeros(folder / "bounds.i64", np.int64, n + 1)
-    for start in range(0, len(pairs), STRETCH):
-        for node in split_pairs(pairs[start : start + STRETCH]):
-            np.add.at(bounds, node + 1, 1)
-        release(pairs)
-    np.cumsum(bounds, out=bounds)
+    ends = map_zeros(folder / "bounds.i64", np.int64, n + 2)
+    for some in stretches(len(pairs), STRETCH, pairs, ends):
+        for node in split_pairs(pairs[some]):
+            np.add.at(ends, node + 2, 1)
+    total = 0
+    for some in stretches(n + 2, STRETCH, ends):
+        ends[some] = np.cumsum(ends[some]) + total
+        total = ends[some.stop - 1]
     neighbours = map_zeros(folder / "neighbours.u32", np.uint32, 2 * len(pairs))
-    neighbours_of(pairs, bounds, neighbours)
-    for mapping in (pairs, bounds, neighbours):
-        release(mapping)
-    return bounds, neighbours
+    for some in stretches(len(pairs), STRETCH, pairs, ends, neighbours):
+        # A node's own end, one place on, becomes where the next node's neighbours start.
+        place_neighbours(pairs[some], ends[1:], neighbours)
+    return ends[:-1], neighbours

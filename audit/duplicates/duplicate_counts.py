@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from audit.duplicates.array_files import stretches
 from audit.duplicates.clusters import ERROR_QUANTILE, Clusters, Rules
 from audit.duplicates.duplicate_groups import DigestGroups, cluster_sizes
 from audit.duplicates.exchange import STRETCH
@@ -51,10 +52,9 @@ def _diameter_counts(clusters: Clusters) -> dict[str, float]:
 def _led(leader: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
     """Return the nodes that another one leads, ascending."""
     found = [np.empty(0, np.uint32)]
-    for start in range(0, len(leader), STRETCH):
-        some = leader[start : start + STRETCH]
-        own = np.arange(start, start + len(some), dtype=np.uint32)
-        found.append(own[some != own])
+    for some in stretches(len(leader), STRETCH, leader):
+        own = np.arange(some.start, some.stop, dtype=np.uint32)
+        found.append(own[leader[some] != own])
     return np.concatenate(found)
 
 
@@ -70,8 +70,8 @@ def _removable(groups: DigestGroups, clusters: Clusters, rules: Rules, values: i
     """
     copies = len(groups.group) - len(groups.first)
     members = reached = sure = 0
-    for start in range(0, len(clusters.leader), STRETCH):
-        counts = _members(clusters, rules, values, start)
+    for some in stretches(len(clusters.leader), STRETCH, clusters.leader, clusters.similarity):
+        counts = _members(clusters, rules, values, some)
         members, reached, sure = members + counts[0], reached + counts[1], sure + counts[2]
     alone = np.ones(len(clusters.leader), np.bool_)
     led = _led(clusters.leader)
@@ -88,10 +88,10 @@ def _removable(groups: DigestGroups, clusters: Clusters, rules: Rules, values: i
     }
 
 
-def _members(clusters: Clusters, rules: Rules, values: int, start: int) -> tuple[int, int, int]:
+def _members(clusters: Clusters, rules: Rules, values: int, some: slice) -> tuple[int, int, int]:
     """Count members among a stretch of nodes: all, those at the threshold, those surely at it."""
-    leader = clusters.leader[start : start + STRETCH]
-    members = np.flatnonzero(leader != np.arange(start, start + len(leader), dtype=np.uint32))
+    leader, start = clusters.leader[some], some.start
+    members = np.flatnonzero(leader != np.arange(start, some.stop, dtype=np.uint32))
     similar = clusters.similarity[start + members].astype(np.float64)
     pairs = leader[members].astype(np.uint64) << np.uint64(32) | (start + members).astype(np.uint64)
     error = ERROR_QUANTILE * np.sqrt(similar * (1 - similar) / values)
@@ -106,7 +106,6 @@ def _members(clusters: Clusters, rules: Rules, values: int, start: int) -> tuple
 
 def _expected_misses(found: npt.NDArray[np.float32], rules: Rules) -> float:
     missed = 0.0
-    for start in range(0, len(found), STRETCH):
-        stretch = found[start : start + STRETCH]
-        missed += float((1 / candidate_probability(stretch, rules.bands, rules.rows) - 1).sum())
+    for some in stretches(len(found), STRETCH, found):
+        missed += float((1 / candidate_probability(found[some], rules.bands, rules.rows) - 1).sum())
     return missed

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from audit.duplicates.array_files import look_up, release, stretches
 from audit.duplicates.exchange import STRETCH, Matrix
 from audit.model import DUPLICATE_SCHEMA
 
@@ -85,17 +86,18 @@ def duplicate_tables(groups: DigestGroups, leaders: Leaders, prefix: str) -> Ite
     names = pa.array(groups.shards, pa.string())
     for number, _ in enumerate(groups.shards):
         documents = np.arange(groups.shard_bounds[number], groups.shard_bounds[number + 1])
-        leads = leaders.leader[groups.group[documents]]
+        leads = look_up(leaders.leader, groups.group[documents])
         documents, leads = documents[sizes[leads] > 1], leads[sizes[leads] > 1]
         if len(documents):
             yield _rows(groups, names, documents, leads, leaders, prefix)
+        release(groups.group)
 
 
 def cluster_sizes(groups: DigestGroups, leader: Indices) -> Numbers:
     """Return the documents in the cluster that each group leads; 0 for those that lead none."""
     sizes = np.zeros(len(leader), np.uint32)
-    for start in range(0, len(groups.group), STRETCH):
-        np.add.at(sizes, leader[groups.group[start : start + STRETCH]], np.uint32(1))
+    for some in stretches(len(groups.group), STRETCH, groups.group, leader):
+        np.add.at(sizes, leader[groups.group[some]], np.uint32(1))
     return sizes
 
 
@@ -107,19 +109,19 @@ def _rows(
     leaders: Leaders,
     prefix: str,
 ) -> pa.Table:
-    representatives = groups.first[leads]
+    representatives = look_up(groups.first, leads)
     shard = names.take(pa.array(groups.shard_of(representatives)))
-    position = pa.array(groups.positions[representatives])
+    position = pa.array(look_up(groups.positions, representatives))
     cluster = pc.binary_join_element_wise(prefix, shard, position.cast(pa.string()), ":")
     own = groups.group[documents]
     columns = [
         names.take(pa.array(groups.shard_of(documents))),
-        pa.array(groups.positions[documents]),
+        pa.array(look_up(groups.positions, documents)),
         cluster,
         shard,
         position,
-        pa.array(leaders.similarity[own]),
+        pa.array(look_up(leaders.similarity, own)),
         pa.array(own == leads),
-        pa.array(leaders.diameter[leads]),
+        pa.array(look_up(leaders.diameter, leads)),
     ]
     return pa.Table.from_arrays(columns, schema=DUPLICATE_SCHEMA)

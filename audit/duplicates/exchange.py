@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from audit.duplicates.array_files import appearing, read_array, release, write_array
+from audit.duplicates.array_files import appearing, look_up, read_array, write_array
 
 Keys = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.uint32]
@@ -37,9 +37,6 @@ STRETCH, LARGEST_STRETCH = 1 << 18, 1 << 22
 _STRETCHES = 256
 #: High bits of a key that the index of a spill holds at most; partitions are at most as many.
 INDEX_BITS = 13
-#: Rows that are looked up in a mapped file between two releases of its pages. The system maps up to 64 KiB
-#: around each: 256 MiB at most.
-LOOK_UPS = 1 << 12
 
 
 class Runner(Protocol):
@@ -105,14 +102,7 @@ class Matrix:
 
     def take(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return a copy of some rows, (rows, width), read in the file's order; its pages are let go."""
-        values = self.map()
-        taken = np.empty((len(rows), self.width), self.dtype)
-        order = np.argsort(rows, kind="stable")
-        for start in range(0, len(rows), LOOK_UPS):
-            some = order[start : start + LOOK_UPS]
-            taken[some] = values[rows[some]]
-            release(values)
-        return taken
+        return look_up(self.map(), rows)
 
 
 @dataclass(frozen=True)

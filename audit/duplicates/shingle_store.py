@@ -26,7 +26,7 @@ Places = npt.NDArray[np.int64]
 #: Characters of text that are held at a time.
 _BATCH = 4_000_000
 #: Pairs that are looked up between two releases of the files' pages.
-_PAIRS = 1 << 11
+_PAIRS = 1 << 8
 #: Shingles of a page: stretches of shards write to pages of their own, whatever machines they are on.
 _PAGE = 4096 // 8
 

@@ -18,6 +18,8 @@ Settled: TypeAlias = tuple[Keys, Similarities]
 
 #: A node that nobody leads yet; no node has this number.
 FREE = np.uint32(0xFFFFFFFF)
+#: Nodes that a call of ``lead`` passes over at most, by neighbours that it looks at: they lie side by side.
+_PASSED = 256
 
 
 @njit(nogil=True, cache=True)
@@ -35,23 +37,21 @@ def _known(settled: Settled, pair: U) -> np.float32:
 
 
 @njit(nogil=True, cache=True)
-def neighbours_of(pairs: Keys, bounds: Places, out: Nodes) -> None:
-    """Write each node's neighbours, ascending, to ``out[bounds[i]:bounds[i + 1]]``.
+def place_neighbours(pairs: Keys, ends: Places, out: Nodes) -> None:
+    """Write each node's neighbours behind those that earlier calls wrote.
 
     Args:
-        pairs: ``low << 32 | high``, sorted: a node's lower neighbours are met before its higher ones.
-        bounds: int64 (n + 1,); of no meaning meanwhile, and as before in the end.
-        out: uint32, twice as long as ``pairs``.
+        pairs: ``low << 32 | high``, sorted, also from call to call: a node's lower neighbours are met before
+            its higher ones, and all of them are written in ascending order.
+        ends: int64 (n,): where the next neighbour of each node goes; moved on.
+        out: uint32, twice as long as all pairs.
     """
     for pair in pairs:
         low, high = pair >> U(32), pair & U(0xFFFFFFFF)
-        out[bounds[low]] = high
-        out[bounds[high]] = low
-        bounds[low] += 1
-        bounds[high] += 1
-    for node in range(len(bounds) - 1, 0, -1):
-        bounds[node] = bounds[node - 1]
-    bounds[0] = 0
+        out[ends[low]] = high
+        out[ends[high]] = low
+        ends[low] += 1
+        ends[high] += 1
 
 
 @njit(nogil=True, cache=True)
@@ -78,8 +78,8 @@ def lead(
     leader itself. The work is linear in the pairs. (Leader algorithm: J. Hartigan, "Clustering
     Algorithms", 1975, ch. 3, restricted to a graph.)
 
-    A call compares about ``most`` signatures; the next one goes on from there, so that the caller can let go
-    of mapped pages in between.
+    A call looks at ``most`` neighbours, or passes over 256 times as many nodes; the next one goes on from
+    there, so that the caller can let go of mapped pages in between.
 
     Args:
         bounds, neighbours: Accepted pairs in both directions; node i's are
@@ -95,33 +95,34 @@ def lead(
         queue: uint32 (n,), of no meaning.
         state: int64 (4,), zeros before the first call: the leader at work (n at the end), the place in the
             queue and its length, and the place among the neighbours.
-        most: Comparisons.
+        most: Neighbours.
 
     Returns:
         The pairs in doubt that were met in this call and are not settled.
     """
     doubtful = np.empty(64, np.uint64)
-    doubts = compared = 0
+    doubts = seen = 0
     top, head, tail, at = state[0], state[1], state[2], state[3]
-    while top < len(leader) and compared < most:
+    last = min(len(leader), top + _PASSED * most)
+    while top < last and seen < most:
         if tail == 0:
             if leader[top] != FREE:
                 top += 1
                 continue
             leader[top], similarity[top], queue[0] = top, 1.0, top
             head, tail, at = 0, 1, bounds[top]
-        while head < tail and compared < most:
+        while head < tail and seen < most:
             stop = bounds[queue[head] + 1]
-            while at < stop and compared < most:
+            while at < stop and seen < most:
                 other = neighbours[at]
                 at += 1
+                seen += 1
                 if leader[other] != FREE or tried[other] == top:
                     continue
                 tried[other] = top
                 pair = U(top) << U(32) | U(other)
                 value = max(_known(settled, pair), _known(later, pair))
                 if value < 0:
-                    compared += 1
                     agree = matching(signatures[top], signatures[other])
                     value = estimates[agree]
                     if refuse <= agree < accept:

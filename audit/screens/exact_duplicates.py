@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
+from audit.duplicates.array_files import map_zeros, stretches
 from audit.duplicates.digest_exchange import group_by_digest
 from audit.duplicates.duplicate_groups import DigestGroups, Leaders, cluster_sizes, duplicate_tables
+from audit.duplicates.exchange import STRETCH
 from audit.kernels.buffers import fixed_size_binary
 from audit.kernels.hashing import PUBLIC_KEY
 from audit.kernels.normalise import normalised_digests
@@ -55,8 +58,10 @@ class ExactDuplicates:
     def resolve(self, sketches: Sketches, workspace: Path) -> Iterator[pa.Table]:
         """Yield the members of clusters of two documents and more (``DUPLICATE_SCHEMA``)."""
         groups = group_by_digest([sketches], f"{self.name}_digest", workspace)
-        object.__setattr__(self, "_statistics", _statistics(groups))
-        leader = np.arange(len(groups.first), dtype=np.uint32)
+        leader = map_zeros(workspace / "leaders.u32", np.uint32, len(groups.first))
+        for some in stretches(len(leader), STRETCH, leader):
+            leader[some] = np.arange(some.start, some.stop, dtype=np.uint32)
+        object.__setattr__(self, "_statistics", _statistics(groups, leader))
         alike, apart = (np.broadcast_to(np.float32(value), len(leader)) for value in (1, 0))
         yield from duplicate_tables(groups, Leaders(leader, alike, apart), "exact")
 
@@ -65,8 +70,8 @@ class ExactDuplicates:
         return dict(getattr(self, "_statistics", {}))
 
 
-def _statistics(groups: DigestGroups) -> dict[str, float]:
-    sizes = cluster_sizes(groups, np.arange(len(groups.first), dtype=np.uint32))
+def _statistics(groups: DigestGroups, leader: npt.NDArray[np.uint32]) -> dict[str, float]:
+    sizes = cluster_sizes(groups, leader)
     return {
         "documents": float(len(groups.group)),
         "distinct": float(len(groups.first)),
