@@ -46,8 +46,9 @@ def run(
         with _naming(config_file, inputs), chosen_engine(config, options, report, first) as chosen:
             from audit import pipeline
             from audit.run import Run
+            from audit.stages.request import Request
 
-            request, target = pipeline.Request(config, config_file.resolve().parent, inputs), Run.at(out)
+            request, target = Request(config, config_file.resolve().parent, inputs), Run.at(out)
             verdict = pipeline.audit(request, target, chosen, report, fresh=fresh)
     return {**_result(target, verdict), "spent": _spent(target)}
 
@@ -56,7 +57,7 @@ def forecast(config_file: Path, inputs: tuple[str, ...], options: Options) -> di
     """What a run would cost; see ``forecasting.forecast``."""
     from audit import config as configuration
     from audit.forecast import forecasting
-    from audit.pipeline import Request
+    from audit.stages.request import Request
 
     config = configuration.load(config_file)
     with _naming(config_file, inputs):

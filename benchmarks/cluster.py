@@ -28,9 +28,10 @@ from audit.engines import Engine
 from audit.engines.local import LocalEngine
 from audit.engines.ray import Cluster, RayEngine
 from audit.objects.object_stores import ObjectFolder
-from audit.pipeline import Request, audit
+from audit.pipeline import audit
 from audit.progress import Quiet, Reporter
 from audit.run import Run
+from audit.stages.request import Request
 from benchmarks.machine import machine
 from benchmarks.synthetic_documents import texts
 from tests.engines.ray_cluster_fixture import Saboteur, two_nodes

@@ -30,10 +30,10 @@ from audit.dimensions import PRESENT, flagging
 from audit.engines.local import LocalEngine
 from audit.inputs import SeenInputs
 from audit.model import Shard
-from audit.pipeline import Request
 from audit.progress import Quiet
 from audit.run import Run
 from audit.slicing import FAMILIES, SliceTask, Slicing
+from audit.stages.request import Request, plan
 from audit.storage import packs
 from audit.storage.store import Part, Store
 from audit.tasks import Screening
@@ -100,7 +100,7 @@ def screened(base: Run, folder: Path, shards: int, factor: int) -> Run:
     _write_files(folder / "corpus", shards)
     asked, run = request(folder), Run(folder / "run")
     drawing.keep_seed(run.sample, drawing.load_seed(base.sample))
-    planned = pipeline.plan(asked).shards
+    planned = plan(asked).shards
     digests = [hashlib.sha256(f"content {shard.shard}".encode()).hexdigest() for shard in planned]
     seen = SeenInputs(run.cache / "inputs.jsonl")
     for shard, digest in zip(planned, digests, strict=True):

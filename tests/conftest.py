@@ -15,9 +15,9 @@ from audit import config as configuration
 from audit import pipeline
 from audit.engines.local import LocalEngine
 from audit.model import Verdict
-from audit.pipeline import Request
 from audit.progress import Quiet
 from audit.run import Run
+from audit.stages.request import Request
 from tests.engine_here import EngineHere
 from tests.object_server import bucket, object_server  # noqa: F401 - fixtures of all tests
 

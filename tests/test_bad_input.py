@@ -49,13 +49,14 @@ def outcome(menagerie, tmp_path_factory):
     from audit import pipeline
     from audit.progress import Quiet
     from audit.run import Run
+    from audit.stages.request import Request
     from tests.engine_here import EngineHere
 
     os.environ["AUDIT_HMAC_KEY_FILE"] = key_file(tmp_path_factory)
     gates = [{"name": "copies", "metric": "duplicates.documents", "limit": 1.0}]
     config = configuration.parse({"corpus": {"name": "menagerie"}, "policy": {"gates": gates}})
     run = Run(tmp_path_factory.mktemp("out") / "run")
-    request = pipeline.Request(config, menagerie, (str(menagerie),))
+    request = Request(config, menagerie, (str(menagerie),))
     return run, pipeline.audit(request, run, EngineHere(), Quiet())
 
 

@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 
+from audit import cluster_report
 from audit.cluster_report import mask_spans
 from audit.errors import InputError
 from audit.lineage import verification
-from audit.pipeline import cluster_report
 from tests.conftest import page
 
 EMAIL, OTHER = "jane.sample@example.com", "bob.sample@example.org"

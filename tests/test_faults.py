@@ -20,9 +20,9 @@ from audit import pipeline, screens
 from audit.engines.local import LocalEngine
 from audit.errors import FatalError
 from audit.lineage import journal, verification
-from audit.pipeline import Request
 from audit.progress import Quiet
 from audit.run import Run
+from audit.stages.request import Request
 from audit.tasks import screen_shard
 from audit.trails import CRASHED
 from audit.workers.memory import MIB

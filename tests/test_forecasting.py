@@ -13,14 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from audit import config, hmac_key, pipeline, text_cache
+from audit import config, hmac_key, text_cache
 from audit.engines import CORES, Advance, Needs, Outcome, Result, Task
 from audit.errors import ConfigurationError, InputError
 from audit.forecast import forecast_blocks, forecast_trials, forecasting
 from audit.forecast.forecast_blocks import Block, BlockTask
 from audit.forecast.forecast_trials import Trials, TrialTask
 from audit.model import Shard
-from audit.pipeline import Request
+from audit.stages.request import Request, plan
 from audit.storage.store import Store
 
 SENTENCE = "the harbour keeps a record of every ship that came in from the north that year"
@@ -94,7 +94,7 @@ def request(folder: Path, **screens: Any) -> Request:
 
 def block_tasks(corpus: Path, folder: Path, count: int = 12) -> list[BlockTask]:
     wanted = request(corpus)
-    shards = pipeline.plan(wanted).shards
+    shards = plan(wanted).shards
     limits = wanted.config.read_limits()
     return list(forecast_blocks.tasks(shards, wanted.config.corpus.columns, limits, folder, count, 1))
 

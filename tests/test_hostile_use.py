@@ -16,6 +16,7 @@ from audit.errors import ConfigurationError
 from audit.lineage import verification
 from audit.progress import Quiet
 from audit.run import Run
+from audit.stages.request import Request
 from tests.conftest import page
 
 SCREENS = {"language": {}, "pii": {}}
@@ -74,7 +75,7 @@ def test_an_out_that_cannot_be_a_folder_is_named(tmp_path, corpus, run_audit):
 
 
 def test_a_wrong_input_leaves_the_parts_of_a_fresh_run_in_place(copied):
-    request = pipeline.Request(copied.config(), copied.folder, ("nowhere-at-all",))
+    request = Request(copied.config(), copied.folder, ("nowhere-at-all",))
     with pytest.raises(ConfigurationError, match="matches nothing"):
         pipeline.audit(request, copied, LocalEngine(1), Quiet(), fresh=True)
     assert verification.verify(copied.folder).intact

@@ -15,10 +15,10 @@ from audit.errors import RetryableError
 from audit.inputs import SeenInputs
 from audit.objects.object_stores import ObjectExists, ObjectFolder
 from audit.objects.retrying import RetryBudget, TransientError, with_retries
-from audit.pipeline import Request
 from audit.progress import Quiet
 from audit.run import Run
 from audit.sources import ColumnMapping, ContentDigest, ReadLimits, documents_at, plan, read
+from audit.stages.request import Request
 from tests.conftest import page
 from tests.faulty_proxy import BUSY, CUT, DONE_THEN_RESET, RESET, Faults, faulty, with_another, without
 from tests.test_object_inputs import arrow, parquet, warc

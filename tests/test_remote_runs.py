@@ -22,9 +22,9 @@ from audit.lease import ENVIRONMENT_VARIABLE as LEASE
 from audit.lease import KEY
 from audit.mirror import JOURNAL
 from audit.objects.object_stores import ObjectFolder
-from audit.pipeline import Request
 from audit.progress import Quiet
 from audit.run import Run
+from audit.stages.request import Request
 from audit.storage import staging
 from tests.conftest import key_file, page
 from tests.faulty_proxy import BUSY, CUT, DONE_THEN_RESET, RESET, Faults, faulty, without

@@ -10,10 +10,10 @@ from audit import commands, evaluation, pipeline, reviewing
 from audit import config as configuration
 from audit.errors import ConfigurationError
 from audit.lineage import verification
-from audit.pipeline import Request
 from audit.progress import Quiet
 from audit.review.formats import FORMATS
 from audit.run import Run
+from audit.stages.request import Request
 from audit.statistics import stratified_limits as limits
 from audit.statistics.adjudicated_limits import adjudicated_values
 from tests.conftest import key_file, write_corpus

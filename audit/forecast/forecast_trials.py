@@ -27,8 +27,8 @@ from audit.errors import AuditError, FatalError, InputError
 from audit.forecast import forecast_blocks
 from audit.forecast.forecast_blocks import COPY_COLUMNS, Block, BlockTask, JoinTask
 from audit.forecast.forecast_recording import Recording, StageWalls, Wave, disk_use
-from audit.pipeline import Request
 from audit.run import Run
+from audit.stages.request import Request
 from audit.tasks import ShardReport
 from audit.workers.stage_times import START_UP
 

@@ -15,14 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from audit import pipeline
 from audit.config import AuditConfig
 from audit.errors import ConfigurationError
 from audit.forecast import forecast_blocks, forecast_terms, forecast_trials
 from audit.forecast.forecast_kinds import CONFIDENCE, Range
 from audit.forecast.forecast_terms import Cluster, Forecast
 from audit.forecast.forecast_trials import Trials, TrialTask
-from audit.pipeline import Request
+from audit.stages.request import Request, plan
 from audit.workers.memory import MIB
 
 #: Text that is sampled at most, as a share of the corpus; of a small one, at least ``_LEAST_BLOCKS`` blocks.
@@ -56,7 +55,7 @@ def forecast(request: Request, options: Options) -> dict[str, Any]:
         ConfigurationError: Nothing to read, or inputs that do not tell their size.
         InputError: No document could be read.
     """
-    planned = pipeline.plan(request).shards
+    planned = plan(request).shards
     shards = [shard for shard in planned if shard.size]
     if not shards:
         raise ConfigurationError(

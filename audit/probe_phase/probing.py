@@ -11,11 +11,9 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from audit import facts, sampled_rows
-from audit.config import AuditConfig
+from audit.current_pass import Pass
 from audit.drawing import load_seed
 from audit.duplicates.exchange import Runner
-from audit.engine_runner import over_files
-from audit.engines import Engine
 from audit.errors import ConfigurationError
 from audit.partindex import Catalogue
 from audit.probe_phase import probe_sample, probe_size, probe_tasks
@@ -23,11 +21,10 @@ from audit.probe_phase.probe_sample import ProbeRecord
 from audit.probe_phase.probe_size import Document, Inspected, Inspection, Trial, explained, pilot
 from audit.probe_phase.probe_tasks import BLOCK, Done, ProbeTask, grouped
 from audit.probes import Probe
-from audit.progress import Reporter, Stage
-from audit.run import Run
-from audit.storage.store import Part, read_metadata
-from audit.tasks import Screening, ShardReport
-from audit.workers.stage_times import Ledger, Timing
+from audit.progress import Stage
+from audit.storage.store import Part, Store, read_metadata
+from audit.tasks import ShardReport
+from audit.workers.stage_times import Timing
 
 #: Event of the journal that tells what a probe took.
 PROBED = "probed"
@@ -44,25 +41,23 @@ class Probed:
 
 @dataclass(frozen=True)
 class ProbePhase:
-    """What every step of the phase needs: a run that is screened and sliced.
+    """What every step of the phase needs: a pass whose shards are screened and sliced.
 
     Attributes:
+        reports: Of the shards.
         parts: Of the families ``documents``, ``slices`` and ``cells``.
-        ledger: What the workers spend is added to it.
-        fresh: Whether to measure again what stands.
         inspected: What each probe finds where it runs, by name.
     """
 
-    run: Run
-    config: AuditConfig
-    screening: Screening
+    current: Pass
     reports: Sequence[ShardReport]
     parts: Sequence[Part]
-    engine: Engine
-    report: Reporter
-    ledger: Ledger
-    fresh: bool = False
     inspected: Mapping[str, Inspected] = field(default_factory=dict)
+
+    @property
+    def store(self) -> Store:
+        """The run's parts."""
+        return self.current.run.store
 
     @property
     def facts(self) -> dict[str, Part]:
@@ -72,7 +67,7 @@ class ProbePhase:
 
     def task(self, probe: Probe, documents: Sequence[Document]) -> ProbeTask:
         """A task over these documents."""
-        s = self.screening
+        s = self.current.screening
         found = self.inspected[probe.name]
         texts = None if s.texts is None else s.texts.folder
         chosen = grouped(documents)
@@ -90,13 +85,13 @@ class ProbePhase:
 
     def inspect(self, probe: Probe) -> Inspected:
         """What a probe finds where the engine would run it."""
-        return probe_size.inspect_by(self.engine, Inspection(probe, self.screening.key_id))
+        return probe_size.inspect_by(self.current.engine, Inspection(probe, self.current.screening.key_id))
 
     def trial(self) -> Trial:
         """A try-out on documents of the corpus."""
-        seed = load_seed(self.run.sample)
+        seed = load_seed(self.current.run.sample)
         shards = {r.shard.shard: r.shard for r in self.reports}
-        return Trial(self.engine, self.task, lambda: pilot(self.run.store, self.facts, shards, seed))
+        return Trial(self.current.engine, self.task, lambda: pilot(self.store, self.facts, shards, seed))
 
 
 def probe(phase: ProbePhase) -> Probed:
@@ -108,22 +103,23 @@ def probe(phase: ProbePhase) -> Probed:
         ConfigurationError: Sampled documents cannot be read again.
         FatalError: The corpus changed since it was screened.
     """
-    chosen = phase.config.build_probes()
+    current = phase.current
+    chosen = current.config.build_probes()
     if not chosen:
-        shutil.rmtree(probe_sample.folder(phase.run.sample), ignore_errors=True)
+        shutil.rmtree(probe_sample.folder(current.run.sample), ignore_errors=True)
         return Probed()
     documents = sum(report.documents for report in phase.reports)
     phase = dataclasses.replace(phase, inspected={member.name: phase.inspect(member) for member in chosen})
     members = [phase.inspected[member.name].status for member in chosen]
-    record = probe_size.decide(phase.config, chosen, members, documents, phase.run.journal, phase.trial())
+    record = probe_size.decide(current.config, chosen, members, documents, current.run.journal, phase.trial())
     if record.minutes is not None:
         told = probe_size.speeds(record.probes)
-        phase.report.note(f"probes: {record.minutes:g} minutes allow {record.size:,} documents ({told})")
+        current.report.note(f"probes: {record.minutes:g} minutes allow {record.size:,} documents ({told})")
     record, parts = _measure_all(phase, chosen, record)
     for each in record.probes:
         if each.missing is not None:
-            phase.report.note(f"probe {each.name} did not run: {each.missing}")
-    probe_sample.save(phase.run.sample, record)
+            current.report.note(f"probe {each.name} did not run: {each.missing}")
+    probe_sample.save(current.run.sample, record)
     models = {f"{each.name}.{name}": v for each in record.probes for name, v in each.resources.items()}
     return Probed(tuple(parts), models)
 
@@ -135,8 +131,9 @@ def _measure_all(
     if not record.size:
         return record, []
     parts = Catalogue.of(phase.parts)
-    store, runner = phase.run.store, over_files(phase.engine, phase.run.store, phase.ledger, "draw")
-    drawing = probe_sample.draw(phase.run.sample, store, phase.config, parts, record.size, runner)
+    current, runner = phase.current, phase.current.over_files("draw")
+    sample, size = current.run.sample, record.size
+    drawing = probe_sample.draw(sample, phase.store, current.config, parts, size, runner)
     sampled = _sampled(phase, drawing.draws, runner)
     statuses, found = [], []
     for member, status in zip(chosen, record.probes, strict=True):
@@ -154,7 +151,7 @@ def _sampled(phase: ProbePhase, draws: pa.Table, runner: Runner) -> dict[Documen
     shards = {r.shard.shard: r.shard for r in phase.reports}
     columns = {facts.FAMILY: ["n_chars", "text_digest"]}
     parts = {facts.FAMILY: list(phase.facts.values())}
-    rows = sampled_rows.look_up(phase.run.store.resolved(), parts, draws, columns, runner)
+    rows = sampled_rows.look_up(phase.store.resolved(), parts, draws, columns, runner)
     known = (rows.column(name).to_pylist() for name in ("shard", "position", "text_digest", "n_chars"))
     return {(shards[name], position, digest): n for name, position, digest, n in zip(*known, strict=True)}
 
@@ -168,23 +165,23 @@ def _measure(phase: ProbePhase, member: Probe, sampled: Mapping[Document, int]) 
     Raises:
         ConfigurationError: The probe cannot work.
     """
-    standing = {} if phase.fresh else _standing(phase, member, sampled)
+    standing = {} if phase.current.fresh else _standing(phase, member, sampled)
     tasks = list(_tasks(phase, member, sampled, set().union(*standing.values())))
     parts = list(standing) + [task.part for task in tasks]
-    if not phase.fresh:
-        tasks = [task for task in tasks if not phase.run.store.has(task.part)]
+    if not phase.current.fresh:
+        tasks = [task for task in tasks if not phase.store.has(task.part)]
     if not tasks:
         return parts
     began, done = time.monotonic(), []
     total = sum(sampled[document] for task in tasks for document in _documents(task))
-    with phase.report.stage(f"probe {member.name}", total) as stage:
+    with phase.current.report.stage(f"probe {member.name}", total) as stage:
         for task, result in _run(phase, member, tasks, stage):
             done.append(result)
             if task.part not in parts:
                 parts.append(task.part)
     _tell(phase, member, done, time.monotonic() - began)
     # Of a block that was taken apart the pieces stand.
-    return [part for part in parts if phase.run.store.has(part)]
+    return [part for part in parts if phase.store.has(part)]
 
 
 def _standing(phase: ProbePhase, member: Probe, sampled: Mapping[Document, int]) -> dict[Part, set[Document]]:
@@ -194,13 +191,13 @@ def _standing(phase: ProbePhase, member: Probe, sampled: Mapping[Document, int])
         (shard.shard, position, digest): (shard, position, digest) for shard, position, digest in sampled
     }
     found: dict[Part, set[Document]] = {}
-    store = phase.run.store
+    store = phase.store
     for name in store.members(probe_tasks.family(member.name)):
         stored = read_metadata(store.files.source(name))
         if stored["settings"] != settings:
             continue
         part = probe_tasks.named_part(member.name, stored["work_key"])
-        table = phase.run.store.read(part, ["shard", "position", "text_digest"])
+        table = phase.store.read(part, ["shard", "position", "text_digest"])
         rows = zip(*(table.column(name).to_pylist() for name in table.column_names), strict=True)
         held = {known.pop(row) for row in rows if row in known}
         if held:
@@ -230,9 +227,9 @@ def _run(
     while waiting:
         lost: list[ProbeTask] = []
         block = Timing(f"probe {member.name}", probe_tasks.probe_block)
-        for outcome in phase.engine.map(block, waiting, stage.advance, probe_size.needs(member)):
+        for outcome in phase.current.engine.map(block, waiting, stage.advance, probe_size.needs(member)):
             if outcome.result is not None:
-                phase.ledger.take(outcome.result.seconds, peak_bytes=outcome.result.peak_bytes)
+                phase.current.ledger.take(outcome.result.seconds, peak_bytes=outcome.result.peak_bytes)
                 yield outcome.task, outcome.result.result
             elif pieces := probe_tasks.halves(outcome.task):
                 lost += pieces
@@ -245,7 +242,7 @@ def _run(
 def _tell(phase: ProbePhase, member: Probe, done: Sequence[Done], seconds: float) -> None:
     """Say and journal what the probe took; no result depends on it."""
     documents, memory = sum(each.documents for each in done), max(each.memory_bytes for each in done)
-    phase.report.note(
+    phase.current.report.note(
         f"probe {member.name}: {documents:,} documents, {documents / max(seconds, 1e-9):,.1f} a second, "
         f"{memory / _MIB:,.0f} MiB a worker at most"
     )
@@ -255,4 +252,4 @@ def _tell(phase: ProbePhase, member: Probe, done: Sequence[Done], seconds: float
         "seconds": round(seconds, 3),
         "memory_bytes": memory,
     }
-    phase.run.journal.append(PROBED, {**took, "workers": phase.engine.workers})
+    phase.current.run.journal.append(PROBED, {**took, "workers": phase.current.engine.workers})

@@ -21,9 +21,10 @@ from audit.engines.local import LocalEngine
 from audit.engines.ray import Cluster, RayEngine
 from audit.errors import ConfigurationError, FatalError
 from audit.objects.object_stores import ObjectFolder
-from audit.pipeline import Request, audit
+from audit.pipeline import audit
 from audit.progress import Quiet
 from audit.run import Run
+from audit.stages.request import Request
 from audit.workers import meter
 from tests.conftest import page
 from tests.engines.jobs import Job, die_on_three, map_within_a_map, square
