@@ -28,6 +28,8 @@ from audit.kernels.buffers import Bytes, Offsets, string_buffers
 
 U = np.uint64
 LEAST, MOST = 4, 24  # bytes of the words that are replaced
+#: Text of a corpus that has every kernel compiled, those of large corpora, too: some 50,000 documents.
+WARM_UP_BYTES = 100_000_000
 
 
 @dataclass(frozen=True)

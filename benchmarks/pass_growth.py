@@ -29,7 +29,7 @@ def growth(
 ) -> dict[str, Any]:
     """Audit corpora of growing size, each made, audited and removed."""
     pages = page_corpus.load(data)
-    page_corpus.write(pages, 1_000_000, scratch / "small")
+    page_corpus.write(pages, page_corpus.WARM_UP_BYTES, scratch / "small")
     audit_run(scratch / "small", scratch, sizes.workers)
     rows = []
     for gigabytes in sizes.gigabytes:

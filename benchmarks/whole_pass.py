@@ -92,7 +92,7 @@ def _hours(rows: Sequence[StageRow]) -> float:
 def whole_pass(data: Path, megabytes: float, scratch: Path) -> dict[str, Any]:
     """Audit pages with one worker, after a run that fills the caches of compiled kernels."""
     pages = page_corpus.load(data)
-    page_corpus.write(pages, 1_000_000, scratch / "small")
+    page_corpus.write(pages, page_corpus.WARM_UP_BYTES, scratch / "small")
     audit_run(scratch / "small", scratch, 1)
     page_corpus.write(pages, int(megabytes * 1e6), scratch / "corpus")
     spent = audit_run(scratch / "corpus", scratch, 1)
