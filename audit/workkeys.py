@@ -24,6 +24,8 @@ from audit.config import digest_json
 from audit.screens import Screen
 
 _PACKAGE = "audit"
+#: Where syntax trees hold statements.
+_BLOCKS = ("body", "orelse", "handlers", "finalbody", "cases")
 #: Packages and modules that carry bytes and decide none of them: every read asks for one version and counts
 #: its bytes, and what came is digested. They import each other and errors alone, so nothing that decides
 #: hides behind them.
@@ -177,7 +179,7 @@ def _imports(path: Path) -> frozenset[str]:
 
 
 def _imported(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_bytes())):
+    for node in _statements(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
@@ -186,6 +188,15 @@ def _imported(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def _statements(block: ast.AST) -> Iterator[ast.AST]:
+    """Yield the statements of a block and of the blocks inside; expressions, most of a tree, hold none."""
+    for field in _BLOCKS:
+        for node in getattr(block, field, ()):
+            yield node
+            yield from _statements(node)
+
+
+@cache
 def _source(module: str) -> Path | None:
     # Other packages count by version (`resources`); plug-ins by their own top module.
     if module.split(".")[0] != _PACKAGE:

@@ -43,20 +43,19 @@ def folding_table() -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint8]]:
     """
     fold = np.arange(_TABLE_SIZE, dtype=np.uint16)
     kind = np.full(_TABLE_SIZE, _OTHER, dtype=np.uint8)
-    for point in range(_TABLE_SIZE):
-        character = chr(point)
-        lower = unicodedata.normalize("NFKC", character).lower() if point >= 0xFF00 else character.lower()
+    characters = list(map(chr, range(_TABLE_SIZE)))
+    wide = (unicodedata.normalize("NFKC", character) for character in characters[0xFF00:])
+    for point, lower in enumerate(map(str.lower, (*characters[:0xFF00], *wide))):
         if len(lower) == 1 and ord(lower) < _TABLE_SIZE:
             fold[point] = ord(lower)
-        category = unicodedata.category(character)
-        if category == "Nd":
-            fold[point] = ord("0")
-        if category[0] in "ZC":
-            fold[point], kind[point] = ord(" "), _SPACE
-        elif 0x3040 <= point <= 0x30FF or 0x3400 <= point <= 0x9FFF or 0xF900 <= point <= 0xFAFF:
-            kind[point] = _IDEOGRAPH
-        elif category[0] in "LNM":
-            kind[point] = _WORD
+    categories = np.array(list(map(unicodedata.category, characters)), "S2")
+    fold[categories == b"Nd"] = ord("0")
+    first = categories.astype("S1")
+    kind[np.isin(first, [b"L", b"N", b"M"])] = _WORD
+    for low, high in ((0x3040, 0x30FF), (0x3400, 0x9FFF), (0xF900, 0xFAFF)):
+        kind[low : high + 1] = _IDEOGRAPH
+    blank = np.isin(first, [b"Z", b"C"])
+    fold[blank], kind[blank] = ord(" "), _SPACE
     return fold, kind
 
 

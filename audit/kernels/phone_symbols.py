@@ -52,16 +52,15 @@ _END_OF_LATIN = 0x1F00
 def phone_symbols() -> npt.NDArray[np.uint8]:
     """Return the symbol of each code point (0x110000 bytes)."""
     symbols = np.full(0x110000, NONE, np.uint8)
-    for point in range(0x20000):
-        if unicodedata.category(chr(point)) == "Nd":
-            symbols[point] = FOREIGN
+    categories = np.array([unicodedata.category(chr(point)) for point in range(0x20000)], "S2")
+    symbols[:0x20000][categories == b"Nd"] = FOREIGN
     symbols[48:58] = range(10)
     for characters, symbol in _SYMBOLS.items():
         symbols[[ord(c) for c in characters]] = symbol
-    for point in range(0x20000):
-        # Latin letters and their marks lie below; beyond, only signs of currencies are forbidden.
-        if point < _END_OF_LATIN or unicodedata.category(chr(point)) == "Sc":
-            symbols[point] += FORBIDDEN * _forbidden(chr(point))
+    # Latin letters and their marks lie below; beyond, only signs of currencies are forbidden.
+    beyond = _END_OF_LATIN + np.flatnonzero(categories[_END_OF_LATIN:] == b"Sc")
+    for point in (*range(_END_OF_LATIN), *beyond.tolist()):
+        symbols[point] += FORBIDDEN * _forbidden(chr(point))
     return symbols
 
 

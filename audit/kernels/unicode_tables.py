@@ -11,6 +11,7 @@ Classes follow Unicode's general categories, with three deviations that word spl
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -77,44 +78,42 @@ def unicode_tables() -> UnicodeTables:
     classes = np.full(CODE_POINTS, OTHER, np.uint8)
     folds = np.arange(CODE_POINTS, dtype=np.uint32)
     expansions: list[tuple[int, int]] = []
-    unspaced = _unspaced()
     for low, high in _ASSIGNED:
-        for point in range(low, high):
-            character = chr(point)
-            kind = _class_of(point, character)
-            classes[point] = UNSPACED if kind == LETTER and unspaced[point] else kind
-            folded = character.casefold()
+        characters = list(map(chr, range(low, high)))
+        classes[low:high] = _classes(low, characters)
+        for character, folded in zip(characters, map(str.casefold, characters), strict=True):
             if folded != character:
                 first, second, third = (*map(ord, folded), 0, 0)[:3]
                 row = 0
                 if second:
                     expansions.append((second, third))
                     row = len(expansions)
-                folds[point] = first | row << 21
+                folds[ord(character)] = first | row << 21
+    for first, last in UNSPACED_RANGES:
+        some = classes[first : last + 1]
+        some[some == LETTER] = UNSPACED
     plain = np.where(classes[:128] == SPACE, 0x20, folds[:128]).astype(np.uint8)
     further = np.array(expansions, np.uint32).reshape(-1, 2)
     return UnicodeTables(classes, folds, further, plain, _pairs(classes[:0x800], folds[:0x800]))
+
+
+def _classes(low: int, characters: Sequence[str]) -> npt.NDArray[np.uint8]:
+    """Classes of neighbouring code points, the first of which is ``low``."""
+    points = np.arange(low, low + len(characters))
+    categories = np.array(list(map(unicodedata.category, characters)), "S2")
+    spaces = np.fromiter(map(str.isspace, characters), np.bool_, len(characters))
+    selectors = ((points >= 0xFE00) & (points <= 0xFE0F)) | ((points >= 0xE0100) & (points <= 0xE01EF))
+    classes = np.full(len(points), OTHER, np.uint8)
+    for initial, kind in _BY_CATEGORY.items():
+        classes[np.char.startswith(categories, initial.encode())] = kind
+    classes[spaces] = SPACE
+    classes[points == ord("_")] = UNDERSCORE
+    classes[(categories == b"Cf") | selectors] = IGNORED
+    classes[points == _ZERO_WIDTH_SPACE] = SPACE
+    return classes
 
 
 def _pairs(classes: npt.NDArray[np.uint8], folds: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint16]:
     simple = ~np.isin(classes, (SPACE, IGNORED)) & (folds >= 0x80) & (folds < 0x800)
     entries = (0xC0 | folds >> 6) | (0x80 | folds & 0x3F) << 8
     return np.where(simple & (np.arange(0x800) >= 0x80), entries, 0).astype(np.uint16)
-
-
-def _unspaced() -> bytearray:
-    flags = bytearray(CODE_POINTS)
-    for low, high in UNSPACED_RANGES:
-        flags[low : high + 1] = b"\1" * (high + 1 - low)
-    return flags
-
-
-def _class_of(point: int, character: str) -> int:
-    category = unicodedata.category(character)
-    if category == "Cf" or 0xFE00 <= point <= 0xFE0F or 0xE0100 <= point <= 0xE01EF:
-        return SPACE if point == _ZERO_WIDTH_SPACE else IGNORED
-    if character == "_":
-        return UNDERSCORE
-    if character.isspace():
-        return SPACE
-    return _BY_CATEGORY.get(category[0], OTHER)
