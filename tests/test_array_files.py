@@ -4,13 +4,17 @@ import os
 import resource
 import subprocess
 import sys
+from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from audit.duplicates import array_files
 from audit.duplicates.array_files import new_mapped, new_zeros, read_array, write_array
+from audit.duplicates.exchange import mapped
 from audit.errors import FatalError
 
 RECORD = np.dtype([("high", "<u8"), ("number", "<u4")])
@@ -80,3 +84,37 @@ def test_a_full_disk_is_an_error_though_only_the_last_block_does_not_fit(tmp_pat
     )
     assert done.returncode == 1
     assert "OSError: [Errno 27]" in done.stderr
+
+
+@given(data=st.data(), count=st.integers(1, 60), width=st.sampled_from([None, 1, 3]))
+def test_rows_are_looked_up_in_any_order_and_pieces(tmp_path_factory, data, count, width):
+    shape = (count,) if width is None else (count, width)
+    values = np.arange(np.prod(shape), dtype=np.uint32).reshape(shape)
+    path = tmp_path_factory.mktemp("arrays") / "rows"
+    write_array(path, values)
+    rows = data.draw(st.lists(st.integers(0, count - 1), max_size=80))
+    limits = {"LOOK_UPS": data.draw(st.integers(1, 9)), "_SPAN": data.draw(st.sampled_from([1, 16, 1 << 20]))}
+    with mock.patch.multiple(array_files, **limits):
+        for kind in (np.int64, np.uint32):
+            asked = np.array(rows, kind)
+            found = array_files.look_up(mapped(path, np.uint32, shape), asked)
+            assert np.array_equal(found, values[asked])
+
+
+def test_looking_up_rows_all_over_a_large_file_keeps_few_of_its_pages(tmp_path):
+    path = tmp_path / "large"
+    count = 1 << 24
+    write_array(path, np.arange(count, dtype=np.uint64))
+    values = mapped(path, np.uint64)
+    rows = np.random.default_rng(1).integers(0, count, 1 << 14)
+    before = _mapped_bytes()
+    assert np.array_equal(values[rows], rows)
+    assert _mapped_bytes() - before > 100_000_000  # nearly all of it
+    array_files.release(values)
+    assert np.array_equal(array_files.look_up(values, rows), rows)
+    assert _mapped_bytes() - before < 20_000_000
+
+
+def _mapped_bytes():
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssFile"))

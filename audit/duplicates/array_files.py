@@ -21,9 +21,13 @@ import numpy.typing as npt
 
 from audit.errors import FatalError
 
-#: Rows that are looked up in a mapped file between two releases of its pages. The system maps up to 64 KiB
-#: around each, 16 MiB for a mapped file at most.
+#: Bytes that are written at once. The system maps 64 KiB around a place of a file that is looked at; Linux
+#: from 6.18 on the whole folio, which is as large as what was written there at once, 2 MiB at most.
+_PIECE = 1 << 16
+#: Rows that are looked up in a mapped file between two releases of its pages: 16 MiB at most.
 LOOK_UPS = 1 << 8
+#: Bytes side by side that are looked at between two releases: as much as so many rows far apart.
+_SPAN = LOOK_UPS * _PIECE
 
 
 def write_array(target: Path | BinaryIO, values: npt.NDArray[Any]) -> None:
@@ -36,7 +40,9 @@ def write_array(target: Path | BinaryIO, values: npt.NDArray[Any]) -> None:
         with appearing(target) as file:
             write_array(file, values)
     elif values.size:
-        target.write(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
+        octets = np.ascontiguousarray(values).reshape(-1).view(np.uint8).data
+        for start in range(0, len(octets), _PIECE):
+            target.write(octets[start : start + _PIECE])
 
 
 @contextmanager
@@ -59,7 +65,7 @@ def join_files(parts: Iterable[Path], whole: Path) -> None:
     with appearing(whole) as out:
         for part in parts:
             with part.open("rb") as file:
-                shutil.copyfileobj(file, out, 1 << 22)
+                shutil.copyfileobj(file, out, _PIECE)
             part.unlink()
 
 
@@ -96,9 +102,21 @@ def look_up(values: npt.NDArray[Any], rows: npt.NDArray[Any]) -> npt.NDArray[Any
     """Return a copy of some rows of a mapped file, read in the file's order; its pages are let go."""
     taken = np.empty((len(rows), *values.shape[1:]), values.dtype)
     order = np.argsort(rows, kind="stable")
-    for some in stretches(len(rows), LOOK_UPS, values):
-        taken[order[some]] = values[rows[order[some]]]
+    ordered = rows[order].astype(np.int64, copy=False)
+    for some in _bounded(ordered, _SPAN // max(1, taken.strides[0])):
+        taken[order[some]] = values[ordered[some]]
+        release(values)
     return taken
+
+
+def _bounded(ordered: npt.NDArray[Any], span: int) -> Iterator[slice]:
+    """Cut ascending rows where ``LOOK_UPS`` of them, or those of so long a span, have been looked up."""
+    start = 0
+    while start < len(ordered):
+        behind = int(np.searchsorted(ordered, int(ordered[start]) + span))
+        stop = min(max(start + LOOK_UPS, behind), len(ordered))
+        yield slice(start, stop)
+        start = stop
 
 
 def stretches(count: int, size: int, *touched: npt.NDArray[Any]) -> Iterator[slice]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from audit.duplicates.array_files import LOOK_UPS, map_zeros, read_array, release, stretches, write_array
+from audit.duplicates.array_files import map_zeros, read_array, release, stretches, write_array
 from audit.duplicates.exchange import STRETCH, Matrix, Runner
 from audit.duplicates.lsh import similarities
 from audit.kernels.leaders import least_agreement
@@ -19,6 +19,8 @@ Numbers = npt.NDArray[np.uint32]
 _SAMPLE = 64
 #: Members of a task.
 _TASK = STRETCH // 8
+#: Members whose signatures are held at once, but for those of one larger cluster.
+_TOGETHER = 1 << 13
 
 
 def diameters(signatures: Matrix, leader: Numbers, folder: Path, runner: Runner) -> npt.NDArray[np.float32]:
@@ -88,14 +90,16 @@ def _member_tasks(
 
 
 def _least(task: _Members) -> None:
-    rows, bounds = task.signatures.map(), task.bounds.map()[task.start : task.stop + 1, 0]
+    bounds = task.bounds.map()[task.start : task.stop + 1, 0]
     members = task.members.map()[bounds[0] : bounds[-1], 0]
     bounds = bounds - bounds[0]
     least = np.empty(len(bounds) - 1, np.int32)
     at = 0
     while at < len(least):
-        last = max(at + 1, int(np.searchsorted(bounds, bounds[at] + LOOK_UPS, side="right")) - 1)
-        least_agreement(rows, members, bounds[at : last + 1], _SAMPLE, least[at:last])
-        release(rows)
+        last = max(at + 1, int(np.searchsorted(bounds, bounds[at] + _TOGETHER, side="right")) - 1)
+        some = slice(bounds[at], bounds[last])
+        rows = task.signatures.take(members[some])
+        own = np.arange(len(rows), dtype=np.uint32)
+        least_agreement(rows, own, bounds[at : last + 1] - bounds[at], _SAMPLE, least[at:last])
         at = last
     write_array(task.out, least)

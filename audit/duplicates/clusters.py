@@ -22,6 +22,7 @@ import numpy.typing as npt
 from audit.duplicates.array_files import (
     LOOK_UPS,
     join_files,
+    look_up,
     map_zeros,
     read_array,
     release,
@@ -202,10 +203,10 @@ def _doubt(signatures: Matrix, rules: Rules, degrees: Matrix, file: Path) -> Pat
     pairs = mapped(file, np.uint64)
     known = degrees.map()[:, 0]
     nodes = [np.empty(0, np.uint32)]
-    for some in stretches(len(pairs), LOOK_UPS, pairs, known):
+    for some in stretches(len(pairs), STRETCH, pairs):
         low, high = split_pairs(pairs[some])
         asked = _agreements(signatures, pairs[some]) < rules.accept_from(signatures.width)
-        asked |= (known[low] > 1) | (known[high] > 1)
+        asked |= (look_up(known, low) > 1) | (look_up(known, high) > 1)
         nodes.append(np.unique(np.concatenate((low[asked], high[asked]))).astype(np.uint32))
     out = file.with_name(f"doubt-{file.name}")
     write_array(out, np.unique(np.concatenate(nodes)))

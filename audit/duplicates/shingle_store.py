@@ -26,7 +26,7 @@ Places = npt.NDArray[np.int64]
 #: Characters of text that are held at a time.
 _BATCH = 4_000_000
 #: Pairs that are looked up between two releases of the files' pages.
-_PAIRS = 1 << 8
+_PAIRS = 1 << 6
 #: Shingles of a page: stretches of shards write to pages of their own, whatever machines they are on.
 _PAGE = 4096 // 8
 
@@ -121,7 +121,7 @@ class ShingleStore:
                 gone += missing
                 file.seek(16 * task.low)
                 with task.places.open("rb") as part:
-                    shutil.copyfileobj(part, file, 1 << 22)
+                    shutil.copyfileobj(part, file)
                 task.places.unlink()
         wanted.unlink()
         if gone:
