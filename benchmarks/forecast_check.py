@@ -103,13 +103,12 @@ def _children() -> float:
 
 def _compared(predicted: dict[str, Any], observed: dict[str, float]) -> dict[str, Any]:
     hours = {key: value * 3600 for key, value in predicted["core_hours"].items()}
-    driver = predicted["driver_bytes"] + predicted["driver_mapped_bytes"]
     told: dict[str, Any] = {
         "seconds": predicted["seconds"],
         "core_seconds": hours,
         "documents": predicted["corpus"]["documents"],
         "worker_bytes": {"value": predicted["worker_bytes"]},
-        "driver_bytes": {"value": driver},
+        "driver_bytes": {"value": predicted["driver_bytes"]},
         "disk_bytes": predicted["disk_bytes"],
     }
     return {

@@ -31,6 +31,7 @@ def growth(
     pages = page_corpus.load(data)
     page_corpus.write(pages, page_corpus.WARM_UP_BYTES, scratch / "small")
     audit_run(scratch / "small", scratch, sizes.workers)
+    shutil.rmtree(scratch / "run")
     rows = []
     for gigabytes in sizes.gigabytes:
         began = time.monotonic()

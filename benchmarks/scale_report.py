@@ -163,14 +163,19 @@ def _growth(whole: Mapping[str, Any]) -> list[str]:
             ]
     lines += [
         "",
-        *_prose(
-            "Memory is resident, with pages of mapped files, which the system can drop. A worker's grows "
-            "until the spills of repeated paragraphs are full (4 million records when this was measured; "
-            "with one million, since then, a worker took 760 MB at 5 GB instead of 959); the driver's "
-            "grows with the documents while it leads clusters."
-        ),
+        *_prose(_memory(found["rows"])),
     ]
     return [*lines, "", "![Time and memory by size](../benchmarks/results/whole_pass_growth.svg)"]
+
+
+def _memory(rows: Sequence[Mapping[str, float]]) -> str:
+    least, most = rows[0], rows[-1]
+    grown = {who: most[f"{who}_peak_mb"] / least[f"{who}_peak_mb"] - 1 for who in ("worker", "driver")}
+    return (
+        f"Memory is the largest resident set, with pages of mapped files: over {most['text_gb']:g} GB a "
+        f"worker's is {grown['worker']:+.0%} and the driver's {grown['driver']:+.0%} of what it is over "
+        f"{least['text_gb']:g} GB, {most['text_gb'] / least['text_gb']:.0f} times less."
+    )
 
 
 def _scaling(whole: Mapping[str, Any]) -> list[str]:
@@ -218,15 +223,26 @@ def _cluster(found: Mapping[str, Any] | None) -> list[str]:
 def _scorecard(found: Mapping[str, Any] | None) -> list[str]:
     if found is None:
         return ["## What a scorecard costs", "", "Not measured yet."]
-    lines = ["## What a scorecard costs", "", "`python -m benchmarks.scorecard_scale`:", ""]
     rows: Sequence[Mapping[str, Any]] = found["rows"]
     names = [key for key in rows[0] if not isinstance(rows[0][key], dict)]
     steps = [key for key in rows[0] if isinstance(rows[0][key], dict)]
-    heads = [*names, *(f"{step}: {key}" for step in steps for key in rows[0][step])]
-    lines += ["| " + " | ".join(head.replace("_", " ") for head in heads) + " |", "| --- " * len(heads) + "|"]
+    lines = [
+        "## What a scorecard costs",
+        "",
+        *_prose(
+            "`python -m benchmarks.scorecard_scale`: runs put together from the parts of audited shards, of "
+            "few documents each, while the counts tell of many. CPU seconds and most memory: `first` is "
+            "`audit run` after the screening, `resume` the same with nothing left to do; then the other "
+            "commands."
+        ),
+        "",
+        "| " + " | ".join(head.replace("_", " ") for head in [*names, *steps]) + " |",
+        "| --- " * len([*names, *steps]) + "|",
+    ]
     for row in rows:
-        values = [row[name] for name in names] + [row[step][key] for step in steps for key in row[step]]
-        lines.append("| " + " | ".join(f"{value:,.1f}".removesuffix(".0") for value in values) + " |")
+        told = [f"{row[name]:,.1f}".removesuffix(".0") for name in names]
+        told += [f"{row[step]['cpu_seconds']:,.1f} s, {row[step]['peak_mb']:,.0f} MB" for step in steps]
+        lines.append("| " + " | ".join(told) + " |")
     return lines
 
 

@@ -15,7 +15,8 @@ What is measured is the program's own work, each command in a process of its own
 - ``judge``: `audit judge` but for reading its file: a judgement of every sampled document, and an evaluation.
 - ``gate`` and ``verify``: the commands of these names.
 
-Seconds are CPU time, of workers too; memory is the peak of the command's resident set.
+Seconds are CPU time, of workers too; memory is the peak of the command's resident set. The results are
+written after each size: a hundred thousand shards take some half an hour.
 """
 
 from __future__ import annotations
@@ -199,12 +200,8 @@ def main() -> None:
     parser.add_argument("--held", type=int, default=2, help="documents that each shard's parts hold")
     parser.add_argument("--scratch", type=Path)
     given = parser.parse_args()
-    sizes = [(shards, documents, given.held) for shards in given.shards for documents in given.documents]
-    fewest, most = min(given.shards), max(given.documents)
-    if fewest * _MANY <= most:
-        sizes.insert(len(given.documents), (fewest, most, _MANY))
     rows, stages, load = [], [], os.getloadavg()[0]
-    for size in sizes:
+    for size in _sizes(given.shards, given.documents, given.held):
         with tempfile.TemporaryDirectory(dir=given.scratch) as folder:
             os.environ["AUDIT_HMAC_KEY_FILE"] = str(Path(folder) / "hmac.key")
             row, spent = measure(Path(folder), *size)
@@ -212,10 +209,19 @@ def main() -> None:
         stages.append({"shards": row["shards"], "documents": row["documents"], **spent})
         sys.stdout.write(json.dumps(row) + "\n" + json.dumps(stages[-1]) + "\n")
         sys.stdout.flush()
-    loads = [round(load, 1), round(os.getloadavg()[0], 1)]
-    found = {"machine": machine(), "load": loads, "rows": rows, "stages": stages}
-    given.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    given.out.with_suffix(".svg").write_text(plot(rows), encoding="utf-8")
+        loads = [round(load, 1), round(os.getloadavg()[0], 1)]
+        found = {"machine": machine(), "load": loads, "rows": rows, "stages": stages}
+        given.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        given.out.with_suffix(".svg").write_text(plot(rows), encoding="utf-8")
+
+
+def _sizes(shards: Sequence[int], documents: Sequence[int], held: int) -> list[tuple[int, int, int]]:
+    """Shards, documents, and documents held: every number of one with the fewest or the most of the other."""
+    fewest, most = min(shards), max(documents)
+    found = [(fewest, each, held) for each in documents]
+    if fewest * _MANY <= most:
+        found.append((fewest, most, _MANY))
+    return found + [(each, most, held) for each in shards if each != fewest]
 
 
 if __name__ == "__main__":

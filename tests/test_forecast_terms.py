@@ -166,9 +166,7 @@ def test_trials_that_differ_in_shards_alone_tell_what_a_shard_costs() -> None:
 def test_the_drivers_memory_is_flat_until_the_search_takes_more_than_the_evaluation() -> None:
     small, middle, large = (predicted(trials(), gigabytes) for gigabytes in (0.1, 1.0, 100.0))
     assert small.driver_bytes == middle.driver_bytes == 300 * MB
-    assert small.driver_mapped_bytes == 0
-    assert large.driver_bytes == pytest.approx(160 * MB + 50 * large.documents.value)
-    assert large.driver_mapped_bytes == pytest.approx(100 * large.documents.value)
+    assert large.driver_bytes == pytest.approx(160 * MB + 25 * large.documents.value)
 
 
 @given(st.integers(1, 5000), st.integers(1, 4096), st.floats(1, 1e9))

@@ -17,9 +17,8 @@ from audit.forecast.forecast_trials import Trials
 from audit.model import Shard
 from audit.storage.store import ROW_GROUP_ROWS
 
-#: Driver's memory for a document while it looks for near duplicates: its own, and pages of mapped files that
-#: the system can drop (docs/forecast.md).
-DRIVER_BYTES, MAPPED_BYTES = 50, 100
+#: Driver's memory for a document while it looks for near duplicates (docs/forecast.md).
+DRIVER_BYTES = 25
 #: What it holds there, whatever the documents, is less than what an evaluation takes, by so much.
 EVALUATION_BYTES = 140_000_000
 #: Files of the duplicate search at its largest, for a document (docs/near_duplicates.md:
@@ -65,7 +64,7 @@ class Forecast:
         stages: Stage -> seconds of wall time.
         wall, core_seconds: Seconds; core seconds are those that work, the price is of all cores all the time.
         cost: None without a price.
-        worker_bytes, driver_bytes, driver_mapped_bytes: Memory at its peak.
+        worker_bytes, driver_bytes: Memory at its peak.
         disk: Family of parts, file, ``scratch`` or ``texts`` -> bytes.
         disk_bytes: Of the finished run folder.
         busy: Wall seconds of a core for a second of its CPU time, as the machine was.
@@ -83,7 +82,6 @@ class Forecast:
     cost: Range | None
     worker_bytes: float
     driver_bytes: float
-    driver_mapped_bytes: float
     disk: Mapping[str, float]
     disk_bytes: Range
     busy: float
@@ -123,7 +121,7 @@ def predict(
         Range.around(screening + point.working(cluster.workers), error),
         None if cluster.price is None else wall.times(cluster.price * cluster.workers / _HOUR),
         _worker_bytes(trials, found, shards),
-        *_driver_bytes(trials, documents.value),
+        _driver_bytes(trials, documents.value),
         disk | scratch,
         documents.times(per_document),
         busy,
@@ -156,11 +154,9 @@ def _worker_bytes(trials: Trials, found: Sequence[Kind], shards: Sequence[Shard]
     return trials.all.worker_peak + PENDING_BYTES * rows
 
 
-def _driver_bytes(trials: Trials, documents: float) -> tuple[float, float]:
-    """Peak of the driver, and what mapped files add to it: while it evaluates, or looks for duplicates."""
-    fixed = _searching_bytes(trials)
-    own = max(trials.all.driver_peak, fixed + DRIVER_BYTES * documents)
-    return own, max(0.0, fixed + (DRIVER_BYTES + MAPPED_BYTES) * documents - own)
+def _driver_bytes(trials: Trials, documents: float) -> float:
+    """Peak of the driver: while it evaluates, or looks for duplicates."""
+    return max(float(trials.all.driver_peak), _searching_bytes(trials) + DRIVER_BYTES * documents)
 
 
 def _searching_bytes(trials: Trials) -> float:

@@ -27,8 +27,7 @@ def lines(found: Mapping[str, Any]) -> list[str | Table]:
         shown.append(f"  cost         {cost} (all cores, at {cluster['price']:g} an hour)")
     return [
         *shown,
-        f"  memory       {size(found['worker_bytes'])} a worker, {size(found['driver_bytes'])} the driver "
-        f"(and {size(found['driver_mapped_bytes'])} of mapped files that it can drop)",
+        f"  memory       {size(found['worker_bytes'])} a worker, {size(found['driver_bytes'])} the driver",
         f"  run folder   {_between(found['disk_bytes'], size)}",
         *_largest(found["disk"]),
         *_stages(found["stages"]),

@@ -135,7 +135,6 @@ def described(found: Forecast, trials: Trials, cluster: Cluster, notes: list[str
         "cost": None if found.cost is None else _range(found.cost),
         "worker_bytes": found.worker_bytes,
         "driver_bytes": found.driver_bytes,
-        "driver_mapped_bytes": found.driver_mapped_bytes,
         "disk_bytes": _range(found.disk_bytes),
         "disk": dict(found.disk),
         "limits": [{"what": what, "documents": documents} for what, documents in found.limits],
