@@ -10,6 +10,7 @@ Classes follow Unicode's general categories, with three deviations that word spl
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
 from collections.abc import Sequence
 from functools import cache
@@ -48,6 +49,8 @@ UNSPACED_RANGES = (
 
 #: Where assigned characters are; elsewhere every class is OTHER.
 _ASSIGNED = ((0, 0x32400), (0xE0000, 0xE0200))
+#: Code points that are looked at together.
+_BLOCK = 0x200
 _BY_CATEGORY = {"L": LETTER, "N": NUMBER, "M": MARK, "Z": SPACE}
 _ZERO_WIDTH_SPACE = 0x200B
 
@@ -78,9 +81,9 @@ def unicode_tables() -> UnicodeTables:
     classes = np.full(CODE_POINTS, OTHER, np.uint8)
     folds = np.arange(CODE_POINTS, dtype=np.uint32)
     expansions: list[tuple[int, int]] = []
-    for low, high in _ASSIGNED:
-        characters = list(map(chr, range(low, high)))
-        classes[low:high] = _classes(low, characters)
+    for low in itertools.chain.from_iterable(range(*ends, _BLOCK) for ends in _ASSIGNED):
+        characters = list(map(chr, range(low, low + _BLOCK)))
+        classes[low : low + _BLOCK] = _classes(low, characters)
         for character, folded in zip(characters, map(str.casefold, characters), strict=True):
             if folded != character:
                 first, second, third = (*map(ord, folded), 0, 0)[:3]
