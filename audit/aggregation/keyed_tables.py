@@ -20,10 +20,10 @@ from audit.kernels.hashing import PUBLIC_KEY, siphash64
 from audit.storage.store import disk_errors
 from audit.workers import meter
 
-#: Rows of a spill, at most, and of a partition, on average: some 100 bytes each in memory.
-SPILL_ROWS, PARTITION_ROWS = 1 << 20, 1 << 21
-#: Each reads a piece of every spill: with more partitions the pieces would be too small.
-_MOST_BITS = 11
+#: Rows of a spill, at most, and of a partition, on average: some 100 bytes each in memory. Of large corpora
+#: both are larger, lest the pieces that each partition reads of every spill become too small.
+SPILL_ROWS, PARTITION_ROWS = 1 << 18, 1 << 18
+_BITS_OF_PIECES, _MOST_BITS = 9, 11
 
 
 def bits_for(rows: int) -> int:
@@ -147,7 +147,8 @@ class Spiller:
     def take(self, table: pa.Table) -> None:
         """Add rows."""
         self._held.append(table)
-        if sum(map(len, self._held)) > SPILL_ROWS and len(self._gather()) > SPILL_ROWS // 2:
+        most = SPILL_ROWS << max(0, self.bits - _BITS_OF_PIECES)
+        if sum(map(len, self._held)) > most and len(self._gather()) > most // 2:
             self.flush()
 
     def flush(self) -> list[Path]:

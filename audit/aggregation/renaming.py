@@ -98,9 +98,11 @@ class _Repeated:
             return _FOUND.empty_table()
         rows = keyed_tables.read(self.spills, partition)
         keys = rows["hash"].to_numpy()
-        ordered = np.sort(keys)
-        twice = ordered[1:][ordered[1:] == ordered[:-1]]
-        return rows.filter(pa.array(np.isin(keys, twice))).select(_FOUND.names)
+        order = np.argsort(keys, kind="stable")
+        same = keys[order[1:]] == keys[order[:-1]]
+        repeated = np.zeros(len(keys), np.bool_)
+        repeated[order[1:][same]] = repeated[order[:-1][same]] = True
+        return rows.filter(pa.array(repeated)).select(_FOUND.names)
 
 
 def _by_group(rows: pa.Table) -> Iterator[tuple[int, Numbers]]:

@@ -23,7 +23,6 @@ from audit.duplicates.array_files import (
     LOOK_UPS,
     join_files,
     look_up,
-    map_zeros,
     read_array,
     release,
     stretches,
@@ -31,22 +30,16 @@ from audit.duplicates.array_files import (
 )
 from audit.duplicates.cluster_diameters import diameters
 from audit.duplicates.exchange import STRETCH, Matrix, Runner, mapped, stretch_of, threads
+from audit.duplicates.leading import Limits, Settled, form
 from audit.duplicates.lsh import Banding, Candidates, candidate_pairs, similarities
 from audit.duplicates.pair_files import Pairs, split_pairs
 from audit.kernels.banding import agreements
-from audit.kernels.leaders import FREE, lead, place_neighbours
 
 Similarities = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.uint32]
-Settled = tuple[Pairs, Similarities]
 
 #: Standard normal quantile of the two-sided 99% error band of an estimated similarity.
 ERROR_QUANTILE = 2.576
-#: Neighbours of leaders that are looked at between two releases of the pages of mapped files. The system maps
-#: up to 64 KiB around each: 4 MiB of each file at most.
-_LED = 1 << 6
-#: Times that clusters are formed anew after doubtful pairs were settled; what is left goes by estimate.
-_ROUNDS = 8
 
 
 class Exact(Protocol):
@@ -98,6 +91,10 @@ class Rules:
         upper = estimates + ERROR_QUANTILE * np.sqrt(estimates * (1 - estimates) / values)
         within = np.flatnonzero(upper >= self.threshold)
         return int(within[0]) if len(within) else values
+
+    def of_members(self, values: int) -> Limits:
+        """What makes a member of a leader's cluster, for signatures of so many values."""
+        return Limits(self.refuse_under(self.cohesion, values), self.accept_from(values), self.cohesion)
 
     def banding(self, signatures: Matrix) -> Banding:
         """How candidates of signatures are found."""
@@ -155,7 +152,7 @@ def find_clusters(
     found = candidate_pairs(signatures, rules.banding(signatures), folder, runner)
     exact = _prepared(found, signatures, rules, texts, runner)
     accepted, settled = _verified(found, signatures, rules, exact, folder, runner)
-    formed = _form(signatures, accepted[0], rules, exact, settled, folder)
+    formed = form(signatures, accepted[0], settled, rules.of_members(signatures.width), exact.jaccard, folder)
     kept = sum(path.stat().st_size for path in found.files) // 8
     counts = {
         "candidates": float(found.compared),
@@ -253,79 +250,3 @@ def _joined(files: Sequence[Path], path: Path) -> Settled:
     join_files(files, path)
     join_files(map(_values, files), _values(path))
     return mapped(path, np.uint64), mapped(_values(path), np.float32)
-
-
-@dataclass(frozen=True)
-class _Formed:
-    leader: Numbers
-    similarity: Similarities
-    later: Settled
-    left: int
-
-
-def _form(
-    signatures: Matrix, pairs: Pairs, rules: Rules, exact: Exact, settled: Settled, folder: Path
-) -> _Formed:
-    """Form clusters; settle the doubtful pairs of leader and member that come up, and form them again."""
-    bounds, neighbours = _adjacency(pairs, signatures.count, folder)
-    leader = map_zeros(folder / "leaders.u32", np.uint32, signatures.count)
-    similarity = map_zeros(folder / "similarity.f4", np.float32, signatures.count)
-    tried = map_zeros(folder / "tried.u32", np.uint32, signatures.count)
-    queue = np.empty(signatures.count, np.uint32)  # as much of it becomes resident as a cluster has nodes
-    later: Settled = (np.empty(0, np.uint64), np.empty(0, np.float32))
-    rows, estimates = signatures.map(), similarities(signatures.width)
-    mappings = (bounds, neighbours, rows, *settled, leader, similarity, tried)
-    for _ in range(_ROUNDS):
-        for some in stretches(signatures.count, STRETCH, leader, tried):
-            leader[some] = tried[some] = FREE
-        found, state = [np.empty(0, np.uint64)], np.zeros(4, np.int64)
-        while state[0] < signatures.count:
-            doubtful = lead(
-                bounds,
-                neighbours,
-                rows,
-                estimates,
-                rules.refuse_under(rules.cohesion, signatures.width),
-                rules.accept_from(signatures.width),
-                rules.cohesion,
-                settled,
-                later,
-                leader,
-                similarity,
-                tried,
-                queue,
-                state,
-                _LED,
-            )
-            if len(doubtful):
-                found.append(doubtful)
-            for mapping in mappings:
-                release(mapping)
-        doubtful = np.unique(np.concatenate(found))
-        if not len(doubtful):
-            break
-        later = _settled_too(later, doubtful, exact)
-    return _Formed(leader, similarity, later, len(doubtful))
-
-
-def _settled_too(later: Settled, pairs: Pairs, exact: Exact) -> Settled:
-    both = np.concatenate((later[0], pairs))
-    order = np.argsort(both, kind="stable")
-    return both[order], np.concatenate((later[1], exact.jaccard(pairs)))[order]
-
-
-def _adjacency(pairs: Pairs, n: int, folder: Path) -> tuple[npt.NDArray[np.int64], Numbers]:
-    """Return pairs in both directions as bounds (n + 1,) and neighbours, ascending within a node."""
-    ends = map_zeros(folder / "bounds.i64", np.int64, n + 2)
-    for some in stretches(len(pairs), STRETCH, pairs, ends):
-        for node in split_pairs(pairs[some]):
-            np.add.at(ends, node + 2, 1)
-    total = 0
-    for some in stretches(n + 2, STRETCH, ends):
-        ends[some] = np.cumsum(ends[some]) + total
-        total = ends[some.stop - 1]
-    neighbours = map_zeros(folder / "neighbours.u32", np.uint32, 2 * len(pairs))
-    for some in stretches(len(pairs), STRETCH, pairs, ends, neighbours):
-        # A node's own end, one place on, becomes where the next node's neighbours start.
-        place_neighbours(pairs[some], ends[1:], neighbours)
-    return ends[:-1], neighbours
