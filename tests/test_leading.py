@@ -52,7 +52,7 @@ def packed(pairs):
     return np.array(sorted(low << 32 | high for low, high in pairs), np.uint64)
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(
     data=st.data(),
     nodes=st.integers(0, 24),

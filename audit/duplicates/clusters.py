@@ -20,7 +20,6 @@ import numpy as np
 import numpy.typing as npt
 
 from audit.duplicates.array_files import (
-    LOOK_UPS,
     join_files,
     look_up,
     read_array,
@@ -33,13 +32,16 @@ from audit.duplicates.exchange import STRETCH, Matrix, Runner, mapped, stretch_o
 from audit.duplicates.leading import Limits, Settled, form
 from audit.duplicates.lsh import Banding, Candidates, candidate_pairs, similarities
 from audit.duplicates.pair_files import Pairs, split_pairs
-from audit.kernels.banding import agreements
 
 Similarities = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.uint32]
 
 #: Standard normal quantile of the two-sided 99% error band of an estimated similarity.
 ERROR_QUANTILE = 2.576
+
+
+#: Pairs whose signatures are held at once.
+_TOGETHER = 1 << 15
 
 
 class Exact(Protocol):
@@ -228,10 +230,11 @@ def _settle(signatures: Matrix, rules: Rules, exact: Exact, file: Path) -> tuple
 
 
 def _agreements(signatures: Matrix, pairs: Pairs) -> npt.NDArray[np.int32]:
-    agree, rows = np.empty(len(pairs), np.int32), signatures.map()
-    for start in range(0, len(pairs), LOOK_UPS):
-        agreements(rows, pairs[start : start + LOOK_UPS], agree[start : start + LOOK_UPS])
-        release(rows)
+    """Return at how many places the signatures of each pair agree."""
+    agree = np.empty(len(pairs), np.int32)
+    for some in stretches(len(pairs), _TOGETHER):
+        low, high = (signatures.take(node) for node in split_pairs(pairs[some]))
+        agree[some] = np.count_nonzero(low == high, axis=1)
     return agree
 
 

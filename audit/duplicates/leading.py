@@ -26,7 +26,7 @@ Numbers = npt.NDArray[np.uint32]
 Settled: TypeAlias = tuple[Pairs, Similarities]
 
 #: Neighbours of leaders that are looked at between two releases of the pages of mapped files.
-_LED = 1 << 8
+_LED = 1 << 11
 #: Times that clusters are formed anew after doubtful pairs were settled; what is left goes by estimate.
 _ROUNDS = 8
 

@@ -14,10 +14,10 @@ import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
-from audit.duplicates.array_files import new_sparse, release, write_array
+from audit.duplicates.array_files import look_up, new_sparse, release, stretches, write_array
 from audit.duplicates.duplicate_groups import DigestGroups
 from audit.duplicates.exchange import STRETCH, Corpus, Matrix, mapped
-from audit.duplicates.pair_files import Pairs
+from audit.duplicates.pair_files import Pairs, split_pairs
 from audit.errors import FatalError
 from audit.kernels.shingles import jaccard_sorted, shingle_sets
 
@@ -25,8 +25,8 @@ Places = npt.NDArray[np.int64]
 
 #: Characters of text that are held at a time.
 _BATCH = 4_000_000
-#: Pairs that are looked up between two releases of the files' pages.
-_PAIRS = 1 << 6
+#: Pairs whose sets are looked up between two releases of their file's pages.
+_PAIRS = 1 << 9
 #: Shingles of a page: stretches of shards write to pages of their own, whatever machines they are on.
 _PAGE = 4096 // 8
 
@@ -45,16 +45,12 @@ class TextCorpus(Corpus, Protocol):
 
 @njit(nogil=True, cache=True)
 def _jaccards(
-    sets: npt.NDArray[np.uint64], places: Places, pairs: Pairs, out: npt.NDArray[np.float32]
-) -> int:
-    """Write the similarity of each pair; return how many of them lack a set."""
-    missing = 0
-    for i in range(len(pairs)):
-        low, high = pairs[i] >> np.uint64(32), pairs[i] & np.uint64(0xFFFFFFFF)
-        missing += places[low, 1] == 0 or places[high, 1] == 0
-        left = sets[places[low, 0] : places[low, 1]]
-        out[i] = jaccard_sorted(left, sets[places[high, 0] : places[high, 1]])
-    return missing
+    sets: npt.NDArray[np.uint64], left: Places, right: Places, out: npt.NDArray[np.float32]
+) -> None:
+    """Write the similarity of each pair of sets; int64 (pairs, 2) tell where they start and end."""
+    for i in range(len(out)):
+        one, other = sets[left[i, 0] : left[i, 1]], sets[right[i, 0] : right[i, 1]]
+        out[i] = jaccard_sorted(one, other)
 
 
 @dataclass(frozen=True)
@@ -77,12 +73,13 @@ class ShingleSets:
         """
         out = np.empty(len(pairs), np.float32)
         sets, places = mapped(self.sets, np.uint64), self.places.map()
-        for start in range(0, len(pairs), _PAIRS):
-            stop = start + _PAIRS
-            if _jaccards(sets, places, pairs[start:stop], out[start:stop]):
+        for some in stretches(len(pairs), STRETCH):
+            left, right = (look_up(places, node) for node in split_pairs(pairs[some]))
+            if not (left[:, 1].all() and right[:, 1].all()):
                 raise FatalError("a doubtful pair has no shingle sets; this is a fault of the program")
-            release(sets)
-            release(places)
+            values = out[some]
+            for few in stretches(len(values), _PAIRS, sets):
+                _jaccards(sets, left[few], right[few], values[few])
         return out
 
 

@@ -137,10 +137,3 @@ def raise_degrees(pairs: Keys, degrees: npt.NDArray[np.uint16]) -> None:
         low, high = pair >> U(32), pair & U(0xFFFFFFFF)
         degrees[low] = _raised(degrees[low])
         degrees[high] = _raised(degrees[high])
-
-
-@njit(nogil=True, cache=True)
-def agreements(signatures: Rows, pairs: Keys, out: npt.NDArray[np.int32]) -> None:
-    """Write at how many places the signatures of each pair (``low << 32 | high``) agree."""
-    for i in range(len(pairs)):
-        out[i] = matching(signatures[pairs[i] >> U(32)], signatures[pairs[i] & U(0xFFFFFFFF)])
