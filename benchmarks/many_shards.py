@@ -26,14 +26,14 @@ from audit import canaries, drawing, hmac_key, partindex, pipeline, slicing, tas
 from audit import config as configuration
 from audit import reports as shardlog
 from audit.canaries import Flock
-from audit.dimensions import PRESENT, flagging
 from audit.engines.local import LocalEngine
 from audit.inputs import SeenInputs
 from audit.model import Shard
 from audit.progress import Quiet
 from audit.run import Run
-from audit.slicing import FAMILIES, SliceTask, Slicing
+from audit.slicing import FAMILIES, SliceTask
 from audit.stages.request import Request, plan
+from audit.stages.slices import slicing_of
 from audit.storage import packs
 from audit.storage.store import Part, Store
 from audit.tasks import Screening
@@ -131,9 +131,8 @@ def _named(
     asked: Request, run: Run, planned: Sequence[Shard], digests: Sequence[str]
 ) -> dict[str, list[tuple[str, str, int]]]:
     """Family -> shard, work key and number of the original of each part, by shard."""
-    screening, config = _screening(asked, run), asked.config
-    present = tuple(s.name for s in flagging(screening.screens) if f"{s.name}{PRESENT}" in config.strata())
-    how = Slicing(screening.store, screening.screens, config.sampling.bands, present)
+    screening = _screening(asked, run)
+    how = slicing_of(asked.config, screening)
     named: dict[str, list[tuple[str, str, int]]] = {}
     for number, (shard, digest) in enumerate(zip(planned, digests, strict=True)):
         keys = tasks.work_keys(screening, shard, digest)

@@ -40,6 +40,7 @@ from audit.progress import Quiet
 from audit.review.judgements import Judgement, JudgementStore
 from audit.run import Run
 from audit.standing import standing_verdict
+from audit.workers.stage_times import peak_memory
 from benchmarks import many_shards
 from benchmarks.machine import machine
 
@@ -119,13 +120,7 @@ def _judgement(row: tuple[str, str, str, int], question: str) -> Judgement:
 def _timed(pipe: Any, work: Callable[[Path], object], folder: Path) -> None:
     began = _seconds()
     told = work(folder)
-    pipe.send(({"cpu_seconds": round(_seconds() - began, 2), "peak_mb": round(_peak_bytes() / 1e6)}, told))
-
-
-def _peak_bytes() -> int:
-    """Largest resident set of this process; what ``getrusage`` tells is its parent's, if that was larger."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+    pipe.send(({"cpu_seconds": round(_seconds() - began, 2), "peak_mb": round(peak_memory() / 1e6)}, told))
 
 
 def _seconds() -> float:

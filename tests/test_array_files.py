@@ -93,7 +93,10 @@ def test_rows_are_looked_up_in_any_order_and_pieces(tmp_path_factory, data, coun
     path = tmp_path_factory.mktemp("arrays") / "rows"
     write_array(path, values)
     rows = data.draw(st.lists(st.integers(0, count - 1), max_size=80))
-    limits = {"LOOK_UPS": data.draw(st.integers(1, 9)), "_SPAN": data.draw(st.sampled_from([1, 16, 1 << 20]))}
+    limits = {
+        "_LOOK_UPS": data.draw(st.integers(1, 9)),
+        "_SPAN": data.draw(st.sampled_from([1, 16, 1 << 20])),
+    }
     with mock.patch.multiple(array_files, **limits):
         for kind in (np.int64, np.uint32):
             asked = np.array(rows, kind)

@@ -25,9 +25,11 @@ from audit.errors import FatalError
 #: from 6.18 on the whole folio, which is as large as what was written there at once, 2 MiB at most.
 _PIECE = 1 << 16
 #: Rows that are looked up in a mapped file between two releases of its pages: 16 MiB at most.
-LOOK_UPS = 1 << 8
+_LOOK_UPS = 1 << 8
 #: Bytes side by side that are looked at between two releases: as much as so many rows far apart.
-_SPAN = LOOK_UPS * _PIECE
+_SPAN = _LOOK_UPS * _PIECE
+#: Numbers that are written at once.
+_NUMBERS = 1 << 18
 
 
 def write_array(target: Path | BinaryIO, values: npt.NDArray[Any]) -> None:
@@ -64,9 +66,14 @@ def join_files(parts: Iterable[Path], whole: Path) -> None:
     """Write files one after the other into one, removing each."""
     with appearing(whole) as out:
         for part in parts:
-            with part.open("rb") as file:
-                shutil.copyfileobj(file, out, _PIECE)
-            part.unlink()
+            move_into(out, part)
+
+
+def move_into(target: BinaryIO, part: Path) -> None:
+    """Write a file's bytes to an open one, and remove it."""
+    with part.open("rb") as file:
+        shutil.copyfileobj(file, target, _PIECE)
+    part.unlink()
 
 
 def read_array(
@@ -110,11 +117,11 @@ def look_up(values: npt.NDArray[Any], rows: npt.NDArray[Any]) -> npt.NDArray[Any
 
 
 def _bounded(ordered: npt.NDArray[Any], span: int) -> Iterator[slice]:
-    """Cut ascending rows where ``LOOK_UPS`` of them, or those of so long a span, have been looked up."""
+    """Cut ascending rows where ``_LOOK_UPS`` of them, or those of so long a span, have been looked up."""
     start = 0
     while start < len(ordered):
         behind = int(np.searchsorted(ordered, int(ordered[start]) + span))
-        stop = min(max(start + LOOK_UPS, behind), len(ordered))
+        stop = min(max(start + _LOOK_UPS, behind), len(ordered))
         yield slice(start, stop)
         start = stop
 
@@ -140,6 +147,14 @@ def new_mapped(path: Path, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> np.m
 def map_zeros(path: Path, dtype: npt.DTypeLike, count: int) -> npt.NDArray[Any]:
     """Return zeros in a new mapped file, which the system can write out and drop; see ``new_mapped``."""
     return np.asarray(new_mapped(path, dtype, (count,))) if count else np.empty(0, dtype)
+
+
+def map_numbers(path: Path, count: int) -> npt.NDArray[np.uint32]:
+    """Return 0, 1, … in a new mapped file; see ``new_mapped``."""
+    numbers = map_zeros(path, np.uint32, count)
+    for some in stretches(count, _NUMBERS, numbers):
+        numbers[some] = np.arange(some.start, some.stop, dtype=np.uint32)
+    return numbers
 
 
 def new_zeros(path: Path, size: int) -> None:

@@ -23,7 +23,6 @@ from audit.duplicates.array_files import (
     join_files,
     look_up,
     read_array,
-    release,
     stretches,
     write_array,
 )
@@ -222,7 +221,6 @@ def _settle(signatures: Matrix, rules: Rules, exact: Exact, file: Path) -> tuple
     exactly = exact.jaccard(settled)
     values[doubtful] = exactly
     accepted = values >= rules.threshold
-    release(pairs)
     return (
         _write(file.with_name(f"accepted-{file.name}"), pairs[accepted], values[accepted]),
         _write(file.with_name(f"settled-{file.name}"), settled, exactly),

@@ -18,7 +18,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from audit.duplicates.array_files import appearing, join_files, map_zeros, read_array, release, write_array
+from audit.duplicates.array_files import (
+    appearing,
+    join_files,
+    map_numbers,
+    map_zeros,
+    read_array,
+    release,
+    write_array,
+)
 from audit.duplicates.duplicate_groups import MOST, DigestGroups
 from audit.duplicates.exchange import (
     STRETCH,
@@ -152,12 +160,9 @@ def _numbered(
     corpus: Corpus, spills: FileList, documents: int, stretch: int, workspace: Path
 ) -> tuple[Numbers, Numbers]:
     """Return each document's group and each group's first document."""
-    group = map_zeros(workspace / "group.u32", np.uint32, documents)
+    group = map_numbers(workspace / "group.u32", documents)
     if not documents:
         return group, np.empty(0, np.uint32)
-    for start in range(0, documents, STRETCH):
-        stop = min(start + STRETCH, documents)
-        group[start:stop] = np.arange(start, stop, dtype=np.uint32)
     bits = partition_bits(documents, stretch)
     run = corpus.run if bits else threads
     groups = documents

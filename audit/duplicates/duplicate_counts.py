@@ -10,7 +10,7 @@ from audit.duplicates.clusters import ERROR_QUANTILE, Clusters, Rules
 from audit.duplicates.duplicate_groups import DigestGroups, cluster_sizes
 from audit.duplicates.exchange import STRETCH
 from audit.duplicates.lsh import candidate_probability
-from audit.duplicates.pair_files import contains
+from audit.duplicates.pair_files import contains, join_pairs
 
 
 def statistics(groups: DigestGroups, clusters: Clusters, rules: Rules, values: int) -> dict[str, float]:
@@ -93,7 +93,7 @@ def _members(clusters: Clusters, rules: Rules, values: int, some: slice) -> tupl
     leader, start = clusters.leader[some], some.start
     members = np.flatnonzero(leader != np.arange(start, some.stop, dtype=np.uint32))
     similar = clusters.similarity[start + members].astype(np.float64)
-    pairs = leader[members].astype(np.uint64) << np.uint64(32) | (start + members).astype(np.uint64)
+    pairs = join_pairs(leader[members], start + members)
     error = ERROR_QUANTILE * np.sqrt(similar * (1 - similar) / values)
     exactly = contains(clusters.settled[0][0], pairs) | contains(clusters.settled[1][0], pairs)
     reached = similar >= rules.threshold

@@ -14,10 +14,10 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from audit.duplicates.array_files import map_zeros, new_mapped, release, stretches, write_array
+from audit.duplicates.array_files import map_numbers, map_zeros, release, stretches, write_array
 from audit.duplicates.exchange import STRETCH, Matrix, mapped
 from audit.duplicates.lsh import similarities
-from audit.duplicates.pair_files import Pairs, split_pairs
+from audit.duplicates.pair_files import Pairs, join_pairs, split_pairs
 from audit.kernels.leaders import FREE, lead, place_neighbours
 
 Similarities = npt.NDArray[np.float32]
@@ -114,7 +114,7 @@ def _paired(pairs: Pairs, n: int, folder: Path) -> Numbers:
 def _renamed(pairs: Pairs, nodes: Numbers) -> Pairs:
     """Return pairs of places among the nodes as pairs of nodes."""
     low, high = split_pairs(pairs)
-    return nodes[low].astype(np.uint64) << np.uint64(32) | nodes[high]
+    return join_pairs(nodes[low], nodes[high])
 
 
 class _Graph:
@@ -140,7 +140,8 @@ class _Graph:
         """Assign every node to a leader; return the pairs in doubt that were met and are not settled."""
         for some in stretches(len(self.leader), STRETCH, self.leader, self._tried):
             self.leader[some] = self._tried[some] = FREE
-        mappings = (self._bounds, self._neighbours, self._rows, *self._settled, self.leader, self.similarity)
+        fixed = (self._bounds, self._neighbours, self._rows, *self._settled)
+        mappings = (*fixed, self.leader, self.similarity, self._tried)
         found, state = [np.empty(0, np.uint64)], np.zeros(4, np.int64)
         estimates = similarities(self._rows.shape[1])
         while state[0] < len(self.leader):
@@ -163,7 +164,7 @@ class _Graph:
             )
             if len(doubtful):
                 found.append(doubtful)
-            for mapping in (*mappings, self._tried):
+            for mapping in mappings:
                 release(mapping)
         return np.unique(np.concatenate(found))
 
@@ -171,9 +172,7 @@ class _Graph:
 def _rows_of(signatures: Matrix, nodes: Numbers, folder: Path) -> npt.NDArray[np.uint8]:
     """Return the signatures of nodes, in a mapped file of their own."""
     shape = (len(nodes), signatures.width)
-    if not len(nodes):
-        return np.empty(shape, np.uint8)
-    rows = np.asarray(new_mapped(folder / "paired.u8", np.uint8, shape))
+    rows = map_zeros(folder / "paired.u8", np.uint8, len(nodes) * signatures.width).reshape(shape)
     for some in stretches(len(nodes), STRETCH // 8, rows, nodes):
         rows[some] = signatures.take(nodes[some])
     return rows
@@ -186,8 +185,7 @@ def _settled_among(settled: Settled, nodes: Numbers, folder: Path) -> Settled:
         for some in stretches(len(settled[0]), STRETCH, *settled):
             places = [_places(node, nodes) for node in split_pairs(settled[0][some])]
             inside = (places[0] >= 0) & (places[1] >= 0)
-            low, high = (place[inside].astype(np.uint64) for place in places)
-            write_array(pairs, low << np.uint64(32) | high)
+            write_array(pairs, join_pairs(*(place[inside] for place in places)))
             write_array(values, settled[1][some][inside])
     return mapped(paths[0], np.uint64), mapped(paths[1], np.float32)
 
@@ -207,7 +205,7 @@ def _adjacency(pairs: Pairs, nodes: Numbers, folder: Path) -> tuple[npt.NDArray[
     ends = map_zeros(folder / "bounds.i64", np.int64, n + 2)
     for some in stretches(len(pairs), STRETCH, pairs, own, ends, nodes):
         low, high = (_places(node, nodes) for node in split_pairs(pairs[some]))
-        own[some] = low.astype(np.uint64) << np.uint64(32) | high.astype(np.uint64)
+        own[some] = join_pairs(low, high)
         np.add.at(ends, low + 2, 1)
         np.add.at(ends, high + 2, 1)
     total = 0
@@ -223,10 +221,9 @@ def _adjacency(pairs: Pairs, nodes: Numbers, folder: Path) -> tuple[npt.NDArray[
 
 def _over_all(n: int, nodes: Numbers, graph: _Graph, folder: Path) -> tuple[Numbers, Similarities]:
     """Return leaders and similarities of all nodes: those without a pair lead themselves."""
-    leader = map_zeros(folder / "leaders.u32", np.uint32, n)
+    leader = map_numbers(folder / "leaders.u32", n)
     similarity = map_zeros(folder / "similarity.f4", np.float32, n)
-    for some in stretches(n, STRETCH, leader, similarity):
-        leader[some] = np.arange(some.start, some.stop, dtype=np.uint32)
+    for some in stretches(n, STRETCH, similarity):
         similarity[some] = 1
     mappings = (leader, similarity, nodes, graph.leader, graph.similarity)
     for some in stretches(len(nodes), STRETCH, *mappings):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,11 @@ RANGE = STRETCH // 2
 def split_pairs(pairs: Pairs) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return the low and the high node of each pair."""
     return (pairs >> np.uint64(32)).astype(np.int64), (pairs & np.uint64(0xFFFFFFFF)).astype(np.int64)
+
+
+def join_pairs(low: npt.NDArray[Any], high: npt.NDArray[Any]) -> Pairs:
+    """Return pairs of nodes, integers of any type."""
+    return low.astype(np.uint64) << np.uint64(32) | high.astype(np.uint64)
 
 
 @dataclass(frozen=True)

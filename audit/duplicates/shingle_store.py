@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
-from audit.duplicates.array_files import look_up, new_sparse, release, stretches, write_array
+from audit.duplicates.array_files import look_up, move_into, new_sparse, release, stretches, write_array
 from audit.duplicates.duplicate_groups import DigestGroups
 from audit.duplicates.exchange import STRETCH, Corpus, Matrix, mapped
 from audit.duplicates.pair_files import Pairs, split_pairs
@@ -117,9 +116,7 @@ class ShingleStore:
             for task, missing in zip(tasks, self._corpus.run(_read, tasks), strict=True):
                 gone += missing
                 file.seek(16 * task.low)
-                with task.places.open("rb") as part:
-                    shutil.copyfileobj(part, file)
-                task.places.unlink()
+                move_into(file, task.places)
         wanted.unlink()
         if gone:
             raise FatalError(f"{gone} sketched texts are no longer in their source")

@@ -12,10 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from audit.duplicates.array_files import map_zeros, stretches
+from audit.duplicates.array_files import map_numbers
 from audit.duplicates.digest_exchange import group_by_digest
 from audit.duplicates.duplicate_groups import DigestGroups, Leaders, cluster_sizes, duplicate_tables
-from audit.duplicates.exchange import STRETCH
 from audit.kernels.buffers import fixed_size_binary
 from audit.kernels.hashing import PUBLIC_KEY
 from audit.kernels.normalise import normalised_digests
@@ -58,9 +57,7 @@ class ExactDuplicates:
     def resolve(self, sketches: Sketches, workspace: Path) -> Iterator[pa.Table]:
         """Yield the members of clusters of two documents and more (``DUPLICATE_SCHEMA``)."""
         groups = group_by_digest([sketches], f"{self.name}_digest", workspace)
-        leader = map_zeros(workspace / "leaders.u32", np.uint32, len(groups.first))
-        for some in stretches(len(leader), STRETCH, leader):
-            leader[some] = np.arange(some.start, some.stop, dtype=np.uint32)
+        leader = map_numbers(workspace / "leaders.u32", len(groups.first))
         object.__setattr__(self, "_statistics", _statistics(groups, leader))
         alike, apart = (np.broadcast_to(np.float32(value), len(leader)) for value in (1, 0))
         yield from duplicate_tables(groups, Leaders(leader, alike, apart), "exact")

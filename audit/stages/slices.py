@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from audit import slicing
+from audit.config import AuditConfig
 from audit.current_pass import Pass
 from audit.dimensions import PRESENT, flagging
 from audit.domains import Classification
 from audit.slicing import SliceTask, Slicing
 from audit.storage.store import Part, Receipt
-from audit.tasks import ShardReport
+from audit.tasks import Screening, ShardReport
 from audit.workers.stage_times import Timing
+
+
+def slicing_of(
+    config: AuditConfig, screening: Screening, classification: Classification | None = None
+) -> Slicing:
+    """How shards are sliced; ``classification`` is the user's, of hosts and addresses."""
+    screens = screening.screens
+    present = tuple(s.name for s in flagging(screens) if f"{s.name}{PRESENT}" in config.strata())
+    return Slicing(screening.store, screens, config.sampling.bands, present, classification)
 
 
 def slice_all(
@@ -26,9 +36,7 @@ def slice_all(
     Returns:
         The parts, and receipts of what is new.
     """
-    config, screens = current.config, current.screening.screens
-    present = tuple(s.name for s in flagging(screens) if f"{s.name}{PRESENT}" in config.strata())
-    how = Slicing(current.screening.store, screens, config.sampling.bands, present, classification)
+    how = slicing_of(current.config, current.screening, classification)
     work = [SliceTask(how, r.shard.shard, dict(r.keys)) for r in reports if r.keys]
     parts = [list(slicing.slice_keys(task).values()) for task in work]
     standing = current.run.store.standing(part for some in parts for part in some)
